@@ -1,0 +1,19 @@
+//! Messages between `pam_jump`, `jump-guard`, `jump-shell`, `jumpctl` and `jumpd`.
+//!
+//! One message is one `SOCK_SEQPACKET` datagram holding one JSON value: the
+//! kernel keeps the boundaries, and a guard started before a package upgrade
+//! still understands a jumpd started after it (new fields are optional).
+//! Nothing here decides anything; this crate only says what can be said.
+
+#![forbid(unsafe_code)]
+
+mod channel;
+mod message;
+pub mod paths;
+mod secret;
+mod words;
+
+pub use channel::{Channel, ChannelError, MAX_MESSAGE, PeerCredentials, TIMEOUT};
+pub use message::*;
+pub use secret::Secret;
+pub use words::{Reason, SessionId, SessionIdError, Via};

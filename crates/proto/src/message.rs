@@ -1,0 +1,483 @@
+//! What each program may ask of jumpd, and what it may be told.
+//!
+//! Times are milliseconds since the Unix epoch, UTC. A field that was added
+//! after the first release is optional, so that both directions survive an
+//! upgrade with sessions open.
+
+use crate::{Reason, Secret, SessionId, Via};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// Who is logging in, as sshd and PAM tell it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Login {
+    /// `PAM_USER`.
+    pub user: String,
+    /// The uid that NSS gives this name.
+    pub uid: u32,
+    /// Those groups of the user that the policy speaks of.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// `SSH_CONNECTION` from the PAM environment: source address and port, own address and port.
+    pub connection: String,
+    /// `SSH_AUTH_INFO_0`: one line per method that succeeded so far (`ExposeAuthInfo`, sshd_config(5)).
+    #[serde(default)]
+    pub auth_info: String,
+    /// Process id of sshd's privileged monitor for this connection.
+    pub monitor: i32,
+}
+
+/// From any program to jumpd.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// pam_jump, `authenticate`: begin the second factor. Answered by [`Reply::Auth`].
+    AuthBegin {
+        /// Who.
+        login: Login,
+    },
+    /// pam_jump, `authenticate`, same connection: what the user typed. Answered by [`Reply::Auth`].
+    AuthAnswer {
+        /// The text typed at the prompt.
+        answer: Secret,
+    },
+    /// pam_jump, `account`: may this login go on? Answered by [`Reply::Account`].
+    Account {
+        /// Who.
+        login: Login,
+        /// The mark that `authenticate` left, if any.
+        mark: Option<SessionId>,
+    },
+    /// pam_jump, `open_session`. Answered by [`Reply::Opened`] or [`Reply::Refused`].
+    OpenSession {
+        /// Who.
+        login: Login,
+        /// The mark that `authenticate` left, if any.
+        mark: Option<SessionId>,
+    },
+    /// pam_jump, `open_session`: the filter or the guard could not be set up; the connection is being ended.
+    SessionFailed {
+        /// Which.
+        session: SessionId,
+        /// What failed, for the admin.
+        detail: String,
+    },
+    /// pam_jump, `close_session`. Answered by [`Reply::Done`].
+    CloseSession {
+        /// Which.
+        session: SessionId,
+    },
+
+    /// A session's guard takes its post; the connection stays open and carries
+    /// [`Push`] messages. Answered by [`Reply::Attached`] or [`Reply::Refused`].
+    Attach {
+        /// Which session.
+        session: SessionId,
+        /// Layers in force, e.g. `seccomp+landlock7`.
+        sandbox: String,
+    },
+    /// A session's guard: may this task connect there? Answered by [`Reply::Judged`].
+    Judge(JudgeRequest),
+    /// A session's guard: what became of an allowed connect.
+    Connected {
+        /// The session.
+        session: SessionId,
+        /// `SO_COOKIE` of the socket (socket(7)).
+        cookie: u64,
+        /// 0, `EINPROGRESS`, or the errno of the failure.
+        errno: i32,
+    },
+    /// A session's guard: a connect was refused without asking (bad family, bad length, ...).
+    RefusedLocally {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: Reason,
+        /// The address, where there was one.
+        destination: Option<SocketAddr>,
+    },
+    /// A session's guard: the last process of the session is gone. Answered by [`Reply::Done`].
+    Ended {
+        /// Which.
+        session: SessionId,
+    },
+
+    /// jumpctl: take `/etc/jump/policy.toml` into force. Answered by [`Reply::Applied`] or [`Reply::Rejected`].
+    Apply,
+    /// jumpctl: is jumpd there, and with what policy? Answered by [`Reply::Status`].
+    Status,
+    /// jumpctl: what would be answered? Answered by [`Reply::Explained`].
+    Explain(ExplainRequest),
+    /// jumpctl: a new authenticator secret. Answered by [`Reply::Enrolment`] or [`Reply::Refused`].
+    MfaEnroll {
+        /// For whom.
+        user: String,
+        /// The uid NSS gives this name (users of system groups are not in the policy).
+        uid: Option<u32>,
+        /// False: valid at once. True: valid when [`Request::MfaConfirm`] brings a code.
+        confirm: bool,
+    },
+    /// jumpctl: the code that proves the authenticator has the new secret. Answered by [`Reply::Done`] or [`Reply::Refused`].
+    MfaConfirm {
+        /// For whom.
+        user: String,
+        /// The uid NSS gives this name.
+        uid: Option<u32>,
+        /// The code.
+        code: Secret,
+    },
+    /// jumpctl: second-factor state of one user or of all. Answered by [`Reply::MfaStatus`].
+    MfaStatus {
+        /// One user, or all.
+        user: Option<String>,
+    },
+    /// jumpctl: forget secret and recovery codes. Answered by [`Reply::Done`].
+    MfaReset {
+        /// Whose.
+        user: String,
+        /// The uid NSS gives this name.
+        uid: Option<u32>,
+    },
+    /// jumpctl: end a lock-out. Answered by [`Reply::Done`].
+    MfaUnlock {
+        /// Whose.
+        user: String,
+        /// The uid NSS gives this name.
+        uid: Option<u32>,
+    },
+    /// jumpctl: ten new recovery codes, the old ones void. Answered by [`Reply::RecoveryCodes`].
+    MfaRecoveryCodes {
+        /// Whose.
+        user: String,
+        /// The uid NSS gives this name.
+        uid: Option<u32>,
+    },
+    /// jumpctl: live sessions. Answered by [`Reply::Sessions`], one or more.
+    Sessions,
+    /// jumpctl: end a session. Answered by [`Reply::Done`] or [`Reply::Refused`].
+    Kill {
+        /// Which.
+        session: SessionId,
+    },
+
+    /// jump-shell: who am I, until when? Answered by [`Reply::Whoami`]. Also begins the shell's event trail.
+    Whoami {
+        /// The command as asked for, absent for an interactive shell.
+        command: Option<String>,
+    },
+    /// jump-shell: where may I go now? Answered by [`Reply::Targets`].
+    Targets,
+    /// jump-shell: addresses of a name. Answered by [`Reply::Addresses`] or [`Reply::Refused`].
+    Resolve {
+        /// Name or address literal.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// jump-shell: a command that is not its own was asked for and refused. Answered by [`Reply::Done`].
+    ShellRefused {
+        /// The text, as it came.
+        command: String,
+    },
+}
+
+/// A connect(2) that waits in the kernel for an answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JudgeRequest {
+    /// The session.
+    pub session: SessionId,
+    /// Where to, as read from the task's sockaddr.
+    pub destination: SocketAddr,
+    /// Whether the socket is TCP; otherwise it is UDP, which only ever reaches a resolver.
+    pub tcp: bool,
+    /// Which program asks.
+    pub via: Via,
+    /// `SO_COOKIE` of the socket (socket(7)), by which its end and its bytes are recognised.
+    pub cookie: u64,
+    /// The asking task.
+    pub pid: i32,
+}
+
+/// What would be answered to whom, when, from where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExplainRequest {
+    /// Who.
+    pub user: String,
+    /// Groups of other NSS sources this user is in.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Name or address literal.
+    pub host: String,
+    /// TCP port; 22 where the operator named none.
+    pub port: u16,
+    /// Source address; absent: any that a rule names.
+    pub from: Option<IpAddr>,
+    /// When; absent: now.
+    pub at_ms: Option<i64>,
+    /// Which way.
+    pub via: Via,
+}
+
+/// From jumpd.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// It is refused.
+    Refused {
+        /// Why, in one word.
+        reason: Reason,
+        /// One sentence: for the admin from jumpctl's requests, for the user from pam_jump's and jump-shell's.
+        message: String,
+    },
+    /// The next step of the second factor.
+    Auth(AuthStep),
+    /// Whether the login may go on.
+    Account {
+        /// Whether it may.
+        allowed: bool,
+        /// One sentence for the user, where there is something to say.
+        message: Option<String>,
+    },
+    /// The session is open in jumpd's books and waits for its guard.
+    Opened {
+        /// Its id.
+        session: SessionId,
+        /// When it must end at the latest.
+        ends_ms: Option<i64>,
+    },
+    /// The guard is at its post.
+    Attached {
+        /// When the session must end at the latest, even with jumpd dead.
+        ends_ms: Option<i64>,
+    },
+    /// The answer to a connect(2).
+    Judged {
+        /// Whether the guard may connect the socket.
+        allowed: bool,
+        /// Why.
+        reason: Reason,
+    },
+    /// A generation is in force.
+    Applied(Applied),
+    /// The policy on disk was refused; the one in force stays.
+    Rejected {
+        /// Why, in one word.
+        reason: Reason,
+        /// The errors, rendered for a terminal, with line, column and the text underlined.
+        report: String,
+    },
+    /// jumpd's state.
+    Status(Status),
+    /// What would be answered.
+    Explained(Explanation),
+    /// A new authenticator secret.
+    Enrolment {
+        /// Base32, RFC 4648 without padding.
+        secret: Secret,
+        /// `otpauth://` URI for the QR code.
+        uri: Secret,
+        /// Recovery codes, shown once.
+        recovery_codes: Vec<Secret>,
+    },
+    /// New recovery codes, shown once.
+    RecoveryCodes {
+        /// The codes.
+        codes: Vec<Secret>,
+    },
+    /// Second-factor state.
+    MfaStatus {
+        /// One entry per user.
+        users: Vec<MfaUser>,
+    },
+    /// Live sessions.
+    Sessions {
+        /// Some of them.
+        sessions: Vec<SessionInfo>,
+        /// Whether another message follows.
+        more: bool,
+    },
+    /// The session that asks.
+    Whoami(SessionInfo),
+    /// Where the session may go now.
+    Targets {
+        /// One entry per target and rule.
+        targets: Vec<Reach>,
+    },
+    /// Addresses of a name, in the order to try them.
+    Addresses {
+        /// The addresses.
+        addresses: Vec<IpAddr>,
+    },
+}
+
+/// The next step of a second factor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum AuthStep {
+    /// Ask the user, without echo, and send the answer.
+    Prompt {
+        /// The prompt.
+        text: String,
+    },
+    /// The second factor is given.
+    Accepted {
+        /// What `authenticate` leaves for `account`.
+        mark: SessionId,
+    },
+    /// It is not.
+    Denied {
+        /// One neutral sentence for the user, where there is something to say.
+        message: Option<String>,
+    },
+}
+
+/// From jumpd to a session's guard, unasked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "push", rename_all = "snake_case")]
+pub enum Push {
+    /// End every process and connection of the session now.
+    End {
+        /// Why.
+        reason: Reason,
+    },
+    /// The end has moved.
+    EndsAt {
+        /// When the session must end at the latest.
+        ends_ms: Option<i64>,
+    },
+}
+
+/// A policy generation in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Applied {
+    /// Its number.
+    pub generation: u64,
+    /// Hash of the policy, as in `JUMP_POLICY`.
+    pub policy: String,
+    /// False when it had been in force already.
+    pub changed: bool,
+    /// Groups that pam_jump concerns itself with: the host's group first, then the system groups.
+    pub scope: Vec<String>,
+    /// Users with `mfa = "none"`.
+    pub automation: Vec<String>,
+    /// Warnings, rendered for a terminal.
+    pub warnings: Vec<String>,
+}
+
+/// jumpd's state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the running jumpd.
+    pub version: String,
+    /// Generation in force, if any.
+    pub generation: Option<u64>,
+    /// Hash of the policy in force.
+    pub policy: Option<String>,
+    /// Groups that pam_jump concerns itself with.
+    pub scope: Vec<String>,
+    /// Users with `mfa = "none"`.
+    pub automation: Vec<String>,
+    /// Live sessions.
+    pub sessions: u64,
+}
+
+/// A decision, explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Whether it would be allowed.
+    pub allowed: bool,
+    /// Why.
+    pub reason: Reason,
+    /// The rule that decides, if one does.
+    pub rule: Option<String>,
+    /// When the answer next changes, if it ever does by itself.
+    pub changes_ms: Option<i64>,
+    /// Addresses the name has on the bastion; the answer holds for each of them.
+    pub addresses: Vec<IpAddr>,
+    /// Hash of the policy that answers.
+    pub policy: String,
+    /// The answer in one sentence.
+    pub sentence: String,
+}
+
+/// Second-factor state of one user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MfaUser {
+    /// The user.
+    pub user: String,
+    /// Whether a secret is enrolled and confirmed.
+    pub enrolled: bool,
+    /// Whether an enrolment waits for its confirmation.
+    pub pending: bool,
+    /// Recovery codes left.
+    pub recovery_codes_left: u32,
+    /// Locked until, if locked.
+    pub locked_until_ms: Option<i64>,
+    /// Wrong codes since the last right one.
+    pub failures: u32,
+    /// `mfa = "none"`.
+    pub automation: bool,
+}
+
+/// A live session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// Its id.
+    pub session: SessionId,
+    /// Who.
+    pub user: String,
+    /// Their uid.
+    pub uid: u32,
+    /// From where.
+    pub source: SocketAddr,
+    /// Since when.
+    pub opened_ms: i64,
+    /// Until when at the latest.
+    pub ends_ms: Option<i64>,
+    /// Why it ends then.
+    pub ends_reason: Option<Reason>,
+    /// How the second factor was given (`totp`, `recovery`, `security-key`, `none`).
+    pub mfa: String,
+    /// SHA-256 fingerprint of the login key.
+    pub key_fingerprint: Option<String>,
+    /// Layers in force.
+    pub sandbox: String,
+    /// Live connections.
+    pub flows: Vec<FlowInfo>,
+}
+
+/// A live connection of a session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FlowInfo {
+    /// Where to.
+    pub destination: SocketAddr,
+    /// The policy's name for it, where it has one.
+    pub name: Option<String>,
+    /// The rule that allowed it.
+    pub rule: String,
+    /// Since when.
+    pub since_ms: i64,
+    /// Which way.
+    pub via: Via,
+}
+
+/// Somewhere the session may go now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reach {
+    /// The target's name in the policy.
+    pub target: String,
+    /// Its hosts, as written.
+    pub hosts: Vec<String>,
+    /// Its ports, as written.
+    pub ports: Vec<String>,
+    /// The rule.
+    pub rule: String,
+    /// Which ways.
+    pub via: Vec<Via>,
+    /// Only through recorded hops.
+    pub record: bool,
+    /// Until when, if it ever ends by itself.
+    pub until_ms: Option<i64>,
+}

@@ -1,0 +1,42 @@
+//! Every path that two programs of the suite must agree on.
+
+/// The policy, edited by the sysadmin (`root:jumpd`, 0640).
+pub const POLICY: &str = "/etc/jump/policy.toml";
+/// `pam_jump`, `jump-guard` and `jumpctl` talk to jumpd here.
+pub const JUMPD_SOCKET: &str = "/run/jump/jumpd.sock";
+/// `pam_jump` hands the seccomp listener to `jump-guard` here.
+pub const GUARD_SOCKET: &str = "/run/jump/guard.sock";
+/// `jump-shell` talks to jumpd here, through the guard, which attests the session.
+pub const SHELL_SOCKET: &str = "/run/jump/shell.sock";
+/// What a restarted jumpd must still know; gone with a reboot (`jumpd`, 0700).
+pub const RUNTIME_STATE: &str = "/run/jump/state";
+/// State that survives a reboot.
+pub const STATE: &str = "/var/lib/jump";
+/// Compiled policies, one directory each (`jumpd`, 0700).
+pub const GENERATIONS: &str = "/var/lib/jump/generations";
+/// Link to the generation in force.
+pub const CURRENT: &str = "/var/lib/jump/current";
+/// The account index that `libnss_jump.so.2` reads (0644).
+pub const ACCOUNTS: &str = "/var/lib/jump/accounts";
+/// `authorized_keys` lines of every policy user, read by `jump-keys` (`jumpd:jump-keys`, 0640).
+pub const KEYS: &str = "/var/lib/jump/keys";
+/// Second-factor records (`jumpd`, 0700).
+pub const MFA: &str = "/var/lib/jump/mfa";
+/// Programs that are not in anyone's `PATH`.
+pub const LIBEXEC: &str = "/usr/lib/jump";
+/// Home of every policy user: empty, owned by root.
+pub const HOME: &str = "/usr/lib/jump/home";
+/// Login shell of every policy user.
+pub const SHELL: &str = "/usr/bin/jump-shell";
+/// sshd's `AuthorizedKeysCommand`.
+pub const KEYS_COMMAND: &str = "/usr/lib/jump/jump-keys";
+/// sshd drop-in written by `jumpctl setup`.
+pub const SSHD_DROP_IN: &str = "/etc/ssh/sshd_config.d/10-jump.conf";
+/// PAM service file that `jumpctl setup` edits.
+pub const PAM_SERVICE: &str = "/etc/pam.d/sshd";
+/// System user that jumpd runs as.
+pub const JUMPD_USER: &str = "jumpd";
+/// System user that jump-guard runs as.
+pub const GUARD_USER: &str = "jump-guard";
+/// System user that sshd runs `jump-keys` as.
+pub const KEYS_USER: &str = "jump-keys";
