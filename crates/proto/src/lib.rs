@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+pub mod handshake;
 mod message;
 pub mod paths;
 mod secret;

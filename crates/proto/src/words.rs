@@ -226,8 +226,17 @@ mod tests {
 
     #[test]
     fn a_session_id_is_32_lower_case_hex_digits() {
-        assert!("0123456789abcdef0123456789abcdef".parse::<SessionId>().is_ok());
-        for bad in ["", "0123", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcdeg"] {
+        assert!(
+            "0123456789abcdef0123456789abcdef"
+                .parse::<SessionId>()
+                .is_ok()
+        );
+        for bad in [
+            "",
+            "0123",
+            "0123456789ABCDEF0123456789ABCDEF",
+            "0123456789abcdef0123456789abcdeg",
+        ] {
             assert!(bad.parse::<SessionId>().is_err(), "{bad}");
         }
     }
@@ -238,9 +247,15 @@ mod tests {
         for reason in Reason::ALL {
             let word = reason.as_str();
             assert!(seen.insert(word), "{word} twice");
-            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{word}");
+            assert!(
+                word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{word}"
+            );
             assert_eq!(word.parse::<Reason>(), Ok(*reason));
-            assert_eq!(serde_json::to_string(reason).unwrap(), format!("\"{word}\""));
+            assert_eq!(
+                serde_json::to_string(reason).unwrap(),
+                format!("\"{word}\"")
+            );
         }
     }
 }

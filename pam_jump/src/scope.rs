@@ -1,0 +1,112 @@
+//! Whose logins are ours: members of the policy's group and of its system groups.
+//!
+//! The account index carries the list, so the answer does not depend on a
+//! running jumpd. Where the index cannot be read, nobody who could be a jump
+//! user gets in, and everybody with a line in `/etc/passwd` logs in as before.
+
+use jump_accounts::OwnedIndex;
+use nix::unistd::{Gid, Group, User, getgrouplist};
+use std::ffi::CString;
+
+/// A login that the policy speaks of.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) user: String,
+    pub(crate) uid: u32,
+    /// Those system groups of the policy that the user is in.
+    pub(crate) groups: Vec<String>,
+}
+
+/// Whether the policy speaks of a user.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    /// No: `PAM_IGNORE`.
+    Outside,
+    /// Yes: jumpd decides.
+    Member(Member),
+    /// It cannot be told: denied.
+    Unknown(String),
+}
+
+/// Whether the policy speaks of `user`.
+pub(crate) fn of(user: &str) -> Scope {
+    // Root first, and without a look at anything that may be broken.
+    if user == "root" {
+        return Scope::Outside;
+    }
+    let account = match User::from_name(user) {
+        Ok(Some(account)) => account,
+        // A name that nobody has: sshd goes through the motions, and the rest of the stack refuses it.
+        Ok(None) => return Scope::Outside,
+        Err(e) => return Scope::Unknown(format!("getpwnam: {e}")),
+    };
+    if account.uid.is_root() {
+        return Scope::Outside;
+    }
+    let index = match OwnedIndex::read(jump_proto::paths::ACCOUNTS) {
+        Ok(index) => index,
+        Err(_) if has_local_line(user) => return Scope::Outside,
+        Err(e) => return Scope::Unknown(format!("{}: {e}", jump_proto::paths::ACCOUNTS)),
+    };
+    let index = index.index();
+    let in_policy = index.by_name(user).is_some_and(|found| found.uid == account.uid.as_raw());
+    let gids = match groups_of(user, account.gid) {
+        Ok(gids) => gids,
+        Err(e) => return Scope::Unknown(format!("getgrouplist: {e}")),
+    };
+    let mut groups = Vec::new();
+    let mut member = in_policy;
+    for (place, (name, gid)) in index.scope().enumerate() {
+        let gid = match gid {
+            Some(gid) => Some(gid),
+            None => Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw()),
+        };
+        if gid.is_some_and(|gid| gids.contains(&gid)) {
+            member = true;
+            // The first is the host's own group, which says nothing to a rule.
+            if place > 0 {
+                groups.push(name.to_owned());
+            }
+        }
+    }
+    if member {
+        Scope::Member(Member { user: user.to_owned(), uid: account.uid.as_raw(), groups })
+    } else {
+        Scope::Outside
+    }
+}
+
+fn groups_of(user: &str, primary: Gid) -> Result<Vec<u32>, nix::Error> {
+    let name = CString::new(user).map_err(|_| nix::Error::EINVAL)?;
+    Ok(getgrouplist(&name, primary)?.into_iter().map(Gid::as_raw).collect())
+}
+
+/// Whether `/etc/passwd` itself has a line for `user`.
+fn has_local_line(user: &str) -> bool {
+    std::fs::read("/etc/passwd").is_ok_and(|text| names_user(&text, user))
+}
+
+fn names_user(passwd: &[u8], user: &str) -> bool {
+    passwd
+        .split(|b| *b == b'\n')
+        .any(|line| line.strip_prefix(user.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_user;
+
+    #[test]
+    fn a_local_user_is_one_with_a_line_of_its_own() {
+        let passwd = b"root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+        assert!(names_user(passwd, "alice"));
+        for other in ["ali", "alice2", "", "x", "lice"] {
+            assert!(!names_user(passwd, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn root_is_outside_whatever_else_is_broken() {
+        assert!(matches!(super::of("root"), super::Scope::Outside));
+    }
+}

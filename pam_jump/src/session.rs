@@ -1,0 +1,154 @@
+//! `open_session` in sshd's root monitor, and the second `setcred` in the user's child.
+//!
+//! The monitor installs the session filter in itself just before sshd forks
+//! the user's child, hands the filter's listener to the session's guard and
+//! waits until the guard is at its post. sshd goes on when `open_session`
+//! fails (`ssh -N` stays connected), so the failure is made final in the
+//! child: without a guard it exits before it has served one request.
+
+use crate::ask;
+use crate::pam::{self, Priority};
+use crate::scope::Member;
+use ::pam::constants::PamResultCode;
+use ::pam::module::PamHandle;
+use jump_proto::handshake::{GuardAnswer, GuardHello};
+use jump_proto::{Channel, ChannelError, Reply, Request, SessionId, TIMEOUT, paths};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Pid of the monitor whose `open_session` ran; 0 before. The user's child inherits it by fork.
+static MONITOR: AtomicI32 = AtomicI32::new(0);
+/// The monitor's connection to the session's guard; -1 where there is no guard.
+static GUARD: AtomicI32 = AtomicI32::new(-1);
+
+fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
+}
+
+/// Whether this process is the user's child of a monitor that ran `open_session` for a jump user.
+pub(crate) fn in_user_child() -> bool {
+    let monitor = MONITOR.load(Ordering::Relaxed);
+    monitor != 0 && monitor != own_pid()
+}
+
+/// Why a session could not be guarded.
+#[derive(Debug)]
+enum Failure {
+    /// jumpd refused it; jumpd has told the journal.
+    Refused(String),
+    /// Something is broken.
+    Broken(String),
+}
+
+impl From<ChannelError> for Failure {
+    fn from(e: ChannelError) -> Self {
+        Self::Broken(format!("jumpd: {e}"))
+    }
+}
+
+/// Opens the session: books, guard, Landlock, filter, in this order.
+pub(crate) fn open(pamh: &mut PamHandle, member: &Member) -> PamResultCode {
+    MONITOR.store(own_pid(), Ordering::Relaxed);
+    GUARD.store(-1, Ordering::Relaxed);
+    match guarded(pamh, member) {
+        Ok(guard) => {
+            // Stays open in the monitor and its child for as long as they live.
+            GUARD.store(OwnedFd::from(guard).into_raw_fd(), Ordering::Relaxed);
+            pam::putenv(pamh, pam::MARK, None);
+            PamResultCode::PAM_SUCCESS
+        }
+        Err(failure) => {
+            let (message, detail) = match failure {
+                Failure::Refused(message) => (message, None),
+                Failure::Broken(detail) => {
+                    ("The jump server cannot guard this session; please tell its administrators.".to_owned(), Some(detail))
+                }
+            };
+            if let Some(detail) = detail {
+                let text = format!(
+                    "session.refused outcome=failure reason=guard_failed user={} uid={} detail=\"{detail}\"",
+                    member.user, member.uid
+                );
+                pam::log(pamh, Priority::Error, &text);
+            }
+            pam::tell_error(pamh, &message);
+            PamResultCode::PAM_SESSION_ERR
+        }
+    }
+}
+
+fn guarded(pamh: &mut PamHandle, member: &Member) -> Result<Channel, Failure> {
+    let question = Request::OpenSession { login: ask::login(pamh, member), mark: ask::mark(pamh) };
+    // Both connections are made before the filter is: afterwards the monitor's
+    // own connect(2) would wait for a guard that is not there yet.
+    let jumpd = Channel::connect(paths::JUMPD_SOCKET, TIMEOUT)?;
+    let session = match jumpd.call::<_, Reply>(&question)? {
+        Reply::Opened { session, .. } => session,
+        Reply::Refused { message, .. } => return Err(Failure::Refused(message)),
+        _ => return Err(Failure::Broken("jumpd: not an answer to open_session".to_owned())),
+    };
+    let guard = place_guard(&session);
+    if let Err(Failure::Broken(detail)) = &guard {
+        // Best effort: jumpd closes a session without a guard by itself.
+        let _told = jumpd.send(&Request::SessionFailed { session, detail: detail.clone() });
+    }
+    guard
+}
+
+fn place_guard(session: &SessionId) -> Result<Channel, Failure> {
+    let broken = |what: &str, e: &dyn std::fmt::Display| Failure::Broken(format!("{what}: {e}"));
+    let guard = Channel::connect(paths::GUARD_SOCKET, TIMEOUT).map_err(|e| broken("jump-guard", &e))?;
+    let landlock = jump_sys::landlock::restrict_session().map_err(|e| broken("landlock", &e))?;
+    let filter = jump_sys::seccomp::install_session_filter().map_err(|e| broken("seccomp", &e))?;
+    let hello = GuardHello {
+        session: session.clone(),
+        monitor: own_pid(),
+        landlock,
+        waitkill: filter.waitkill,
+    };
+    guard
+        .send_fds(&hello, &[filter.listener.as_fd()])
+        .map_err(|e| broken("jump-guard", &e))?;
+    // The last copy must be the guard's: when it dies, the kernel answers ENOSYS to every waiting call.
+    drop(filter);
+    match guard.recv::<GuardAnswer>() {
+        Ok(Some(GuardAnswer::Ready)) => Ok(guard),
+        Ok(Some(GuardAnswer::Failed { detail })) => Err(Failure::Broken(format!("jump-guard: {detail}"))),
+        Ok(None) => Err(Failure::Broken("jump-guard closed the connection".to_owned())),
+        Err(e) => Err(broken("jump-guard", &e)),
+    }
+}
+
+/// The second `setcred`: as root, in the user's child, just before it gives up root.
+///
+/// sshd ignores a failure of this hook for logins by public key alone, so a
+/// child without a guard exits here; the monitor sees that and closes the
+/// connection in good order.
+pub(crate) fn enter_user_child(pamh: &mut PamHandle) {
+    match confine(GUARD.load(Ordering::Relaxed)) {
+        Ok(()) => {}
+        Err(why) => {
+            pam::log(pamh, Priority::Error, &format!("session.refused outcome=failure reason=guard_failed detail=\"{why}\""));
+            jump_sys::process::exit_now(255);
+        }
+    }
+}
+
+fn confine(guard: RawFd) -> Result<(), String> {
+    if guard < 0 {
+        return Err("the session has no guard".to_owned());
+    }
+    // SAFETY: the descriptor was stored by `open`, which gave up its ownership
+    // for the life of the process; this process inherited it by fork.
+    let guard = unsafe { BorrowedFd::borrow_raw(guard) };
+    jump_sys::process::couple_death(guard).map_err(|e| format!("cannot tie the session to its guard: {e}"))?;
+    // Under SELinux, sshd's transition to the user's domain needs the privilege to gain a new one.
+    if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        jump_sys::process::set_no_new_privs().map_err(|e| format!("no_new_privs: {e}"))?;
+    }
+    // sshd resolves the names of forwards in this process. `single-request`
+    // makes glibc ask with send(2) on a connected socket, the only way that
+    // the filter leaves to UDP; see resolv.conf(5).
+    jump_sys::process::set_resolver_options(c"single-request timeout:2 attempts:2");
+    Ok(())
+}
