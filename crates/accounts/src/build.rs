@@ -90,6 +90,9 @@ impl fmt::Display for BuildError {
                 f,
                 "primary group {gid} of {user:?} is not a group of the policy: add it"
             ),
+            Self::NoHostGroup => f.write_str(
+                "the scope does not begin with a group of the policy: put the host group first",
+            ),
             Self::TooLarge => write!(
                 f,
                 "the account index would be larger than {} MiB: use fewer users",
