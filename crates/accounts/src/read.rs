@@ -122,44 +122,80 @@ impl<'a> Index<'a> {
 
     /// The user called `name`.
     pub fn by_name(&self, name: &str) -> Option<AccountRef<'a>> {
-        let at = self
-            .users
-            .binary_search_by(|entry| self.user_name(entry).cmp(&Some(name)))
-            .ok()?;
-        self.user_at(at)
+        self.user_at(self.find_user(name)?)
     }
 
     /// The user with id `uid`.
     pub fn by_uid(&self, uid: u32) -> Option<AccountRef<'a>> {
-        let at = self
-            .by_uid
-            .binary_search_by_key(&Some(uid), |word| {
-                let [uid, ..] = self.users.get(number(*word)?)?;
-                Some(u32::from_le_bytes(*uid))
-            })
-            .ok()?;
-        self.user_at(number(*self.by_uid.get(at)?)?)
+        self.user_at(self.find_uid(uid)?)
     }
 
     /// The group called `name`.
     pub fn group_by_name(&self, name: &str) -> Option<GroupRef<'a>> {
-        let at = self
-            .groups
-            .binary_search_by(|entry| self.group_name(entry).cmp(&Some(name)))
-            .ok()?;
-        self.group_at(at)
+        self.group_at(self.find_group(name)?)
     }
 
     /// The group with id `gid`.
     pub fn group_by_gid(&self, gid: u32) -> Option<GroupRef<'a>> {
+        self.group_at(self.find_gid(gid)?)
+    }
+
+    /// Position of the user called `name` in the order of names.
+    pub fn find_user(&self, name: &str) -> Option<usize> {
+        self.users
+            .binary_search_by(|entry| self.user_name(entry).cmp(&Some(name)))
+            .ok()
+    }
+
+    /// Position, in the order of names, of the user with id `uid`.
+    pub fn find_uid(&self, uid: u32) -> Option<usize> {
+        let at = self
+            .by_uid
+            .binary_search_by_key(&Some(uid), |word| self.uid_of(*word))
+            .ok()?;
+        number(*self.by_uid.get(at)?)
+    }
+
+    /// Position of the group called `name` in the order of names.
+    pub fn find_group(&self, name: &str) -> Option<usize> {
+        self.groups
+            .binary_search_by(|entry| self.group_name(entry).cmp(&Some(name)))
+            .ok()
+    }
+
+    /// Position, in the order of names, of the group with id `gid`.
+    pub fn find_gid(&self, gid: u32) -> Option<usize> {
         let at = self
             .by_gid
-            .binary_search_by_key(&Some(gid), |word| {
-                let [gid, ..] = self.groups.get(number(*word)?)?;
-                Some(u32::from_le_bytes(*gid))
-            })
+            .binary_search_by_key(&Some(gid), |word| self.gid_of(*word))
             .ok()?;
-        self.group_at(number(*self.by_gid.get(at)?)?)
+        number(*self.by_gid.get(at)?)
+    }
+
+    /// Positions of the users with id `uid` or greater, by id. Lets an
+    /// enumeration go on after the last id it gave, whatever index is in
+    /// force by then.
+    pub fn users_from(&self, uid: u32) -> impl Iterator<Item = usize> + use<'a> {
+        let start = self
+            .by_uid
+            .partition_point(|word| self.uid_of(*word) < Some(uid));
+        self.by_uid
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|word| number(*word))
+    }
+
+    /// Positions of the groups with id `gid` or greater, by id.
+    pub fn groups_from(&self, gid: u32) -> impl Iterator<Item = usize> + use<'a> {
+        let start = self
+            .by_gid
+            .partition_point(|word| self.gid_of(*word) < Some(gid));
+        self.by_gid
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|word| number(*word))
     }
 
     /// Ids of the groups that list the user `name`, the primary one
@@ -264,10 +300,7 @@ impl<'a> Index<'a> {
             })
         });
         let names = self.users.iter().map(|entry| self.user_name(entry));
-        let uids = self.by_uid.iter().map(|word| {
-            let [uid, ..] = self.users.get(number(*word)?)?;
-            Some(u32::from_le_bytes(*uid))
-        });
+        let uids = self.by_uid.iter().map(|word| self.uid_of(*word));
         each && ascending(names) && ascending(uids)
     }
 
@@ -280,10 +313,7 @@ impl<'a> Index<'a> {
             })
         });
         let names = self.groups.iter().map(|entry| self.group_name(entry));
-        let gids = self.by_gid.iter().map(|word| {
-            let [gid, ..] = self.groups.get(number(*word)?)?;
-            Some(u32::from_le_bytes(*gid))
-        });
+        let gids = self.by_gid.iter().map(|word| self.gid_of(*word));
         let memberships = self
             .memberships
             .iter()
@@ -300,6 +330,18 @@ impl<'a> Index<'a> {
             && self.scope().all(|entry| {
                 is_scope_name(entry.name) && entry.gid.is_none_or(|gid| !is_reserved_id(gid))
             })
+    }
+
+    /// The uid of the user that an entry of the table by uid means.
+    fn uid_of(&self, user: Word) -> Option<u32> {
+        let [uid, ..] = self.users.get(number(user)?)?;
+        Some(u32::from_le_bytes(*uid))
+    }
+
+    /// The gid of the group that an entry of the table by gid means.
+    fn gid_of(&self, group: Word) -> Option<u32> {
+        let [gid, ..] = self.groups.get(number(group)?)?;
+        Some(u32::from_le_bytes(*gid))
     }
 
     fn user_name(&self, entry: &UserEntry) -> Option<&'a str> {
