@@ -1,0 +1,181 @@
+//! Questions and answers: who asks for what, what is decided, and how it is said.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jump_proto::{Reason, Via};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The login name.
+    pub user: String,
+    /// Memberships in groups of other NSS sources; groups of the policy are looked up in the policy.
+    pub groups: Vec<String>,
+}
+
+impl Subject {
+    /// A user of the policy, in no group of another source.
+    #[must_use]
+    pub fn user(name: &str) -> Self {
+        Self {
+            user: name.to_owned(),
+            groups: Vec::new(),
+        }
+    }
+}
+
+/// Where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// An address and a TCP port.
+    Address(IpAddr, u16),
+    /// A host name and a TCP port: it stands for every address the name has.
+    Name(String, u16),
+}
+
+/// What the host knows of names and addresses. The policy itself resolves nothing.
+pub trait Names {
+    /// The addresses of a host name of the policy, or nothing.
+    fn addresses(&self, host: &str) -> Vec<IpAddr>;
+    /// Whether the bastion itself has this address.
+    fn is_own(&self, address: IpAddr) -> bool;
+}
+
+/// A host that resolves nothing and has no address: names match literally only.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoNames;
+
+impl Names for NoNames {
+    fn addresses(&self, _: &str) -> Vec<IpAddr> {
+        Vec::new()
+    }
+    fn is_own(&self, _: IpAddr) -> bool {
+        false
+    }
+}
+
+/// The answer.
+///
+/// `until` is the first instant after `now` at which the same question gets
+/// another answer (another effect, reason, rule, target, recording or maximum)
+/// as far as time alone changes it; `None`: never.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    Allow {
+        /// The rule that grants it: the first one in the file that does.
+        rule: String,
+        /// When the answer next changes.
+        until: Option<Timestamp>,
+        /// Whether the hop must be recorded.
+        record: bool,
+        /// The rule's `max_session`.
+        max_session: Option<Duration>,
+        /// The policy's name for the destination: the host name that matched, else the target's name.
+        target: Option<String>,
+    },
+    /// No.
+    Deny {
+        /// Why.
+        reason: Reason,
+        /// The deny rule, or the allow rule that came nearest.
+        rule: Option<String>,
+        /// When the answer next changes.
+        until: Option<Timestamp>,
+        /// When it would next be allowed.
+        opens: Option<Timestamp>,
+    },
+}
+
+impl Decision {
+    /// Whether it is a yes.
+    #[must_use]
+    pub fn is_allow(&self) -> bool {
+        matches!(self, Self::Allow { .. })
+    }
+
+    /// The rule, if one decides or came near.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Allow { rule, .. } => Some(rule),
+            Self::Deny { rule, .. } => rule.as_deref(),
+        }
+    }
+
+    /// The reason; [`Reason::RuleAllow`] for a yes.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Allow { .. } => Reason::RuleAllow,
+            Self::Deny { reason, .. } => *reason,
+        }
+    }
+
+    /// When the answer next changes by itself.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Allow { until, .. } | Self::Deny { until, .. } => *until,
+        }
+    }
+
+    /// The answer in one sentence for the person logging in.
+    ///
+    /// Neutral: only a closed window says more than that it is refused, namely when it opens.
+    #[must_use]
+    pub fn sentence(&self, tz: &TimeZone) -> String {
+        match self {
+            Self::Allow { until: None, .. } => "Allowed.".to_owned(),
+            Self::Allow {
+                until: Some(until), ..
+            } => format!("Allowed until {}.", local(*until, tz)),
+            Self::Deny {
+                reason: Reason::OutsideWindow,
+                opens: Some(opens),
+                ..
+            } => format!(
+                "Outside your access window; it opens {}.",
+                local(*opens, tz)
+            ),
+            Self::Deny {
+                reason: Reason::OutsideWindow,
+                ..
+            } => "Outside your access window.".to_owned(),
+            Self::Deny { .. } => {
+                "Access is not granted; ask the administrator of this host.".to_owned()
+            }
+        }
+    }
+}
+
+/// `Mon 2026-11-23 08:00 Europe/Paris`.
+fn local(at: Timestamp, tz: &TimeZone) -> String {
+    let zoned = at.to_zoned(tz.clone());
+    let zone = match tz.iana_name() {
+        Some(name) => name.to_owned(),
+        None => zoned.strftime("%:z").to_string(),
+    };
+    format!("{} {zone}", zoned.strftime("%a %Y-%m-%d %H:%M"))
+}
+
+/// Somewhere a user may go now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The target's name.
+    pub target: String,
+    /// Its hosts, as written.
+    pub hosts: Vec<String>,
+    /// Its ports, as written.
+    pub ports: Vec<String>,
+    /// The rule that grants it.
+    pub rule: String,
+    /// Which ways.
+    pub via: Vec<Via>,
+    /// Whether only recorded hops are granted.
+    pub record: bool,
+    /// The first instant at which this entry changes by itself, if it ever does.
+    pub until: Option<Timestamp>,
+}

@@ -1,0 +1,289 @@
+//! What a policy says, once it has been checked: plain data with names that point at each other.
+//!
+//! Every value here has passed the schema, so the decision need not ask again
+//! whether a name exists or a range is the right way round. `span` fields are
+//! byte ranges in the policy's text, for warnings that point at it.
+
+use crate::keys::PublicKey;
+use crate::window::Window;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use jump_proto::Via;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+/// A byte range in the policy's text.
+pub(crate) type Span = Range<usize>;
+
+/// A second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Method {
+    /// A time-based one-time code (RFC 6238); a recovery code always stands in for it.
+    Totp,
+    /// The login key is itself a touched token (`sk-*`).
+    SecurityKey,
+}
+
+impl Method {
+    /// The word used in policy.toml.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Totp => "totp",
+            Self::SecurityKey => "security-key",
+        }
+    }
+}
+
+/// `[mfa]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MfaSettings {
+    /// Second factors of which any one suffices; never empty.
+    pub methods: Vec<Method>,
+    /// Wrong codes before the user is locked.
+    pub attempts: u32,
+    /// How long a lock lasts.
+    pub lockout: Duration,
+    /// How long the prompt is skipped for the same user, key and source prefix; zero: never.
+    pub remember: Duration,
+}
+
+impl Default for MfaSettings {
+    fn default() -> Self {
+        Self {
+            methods: vec![Method::Totp, Method::SecurityKey],
+            attempts: 5,
+            lockout: Duration::from_secs(15 * 60),
+            remember: Duration::ZERO,
+        }
+    }
+}
+
+/// `[session]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// The longest a session lasts.
+    pub max: Duration,
+    /// The longest a session lasts without a forwarded or typed byte.
+    pub idle: Duration,
+    /// Sessions one user may have at once.
+    pub concurrent: u32,
+    /// How long before the end the user is told; zero: not at all.
+    pub warn: Duration,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            max: Duration::from_secs(8 * 3600),
+            idle: Duration::from_secs(30 * 60),
+            concurrent: 8,
+            warn: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// What `mfa` in a user's table asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserMfa {
+    /// `mfa = "none"`: an automation account, bound to source addresses instead.
+    Automation,
+}
+
+/// `[users.NAME]`.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The login name.
+    pub name: String,
+    /// The uid.
+    pub uid: u32,
+    /// The person's name (`name` in the file), or nothing.
+    pub full_name: Option<String>,
+    /// Groups of the policy, in the order written.
+    pub groups: Vec<String>,
+    /// Login keys; never empty.
+    pub keys: Vec<PublicKey>,
+    /// The first instant at which the user may log in.
+    pub valid_from: Option<Timestamp>,
+    /// The first instant at which the user may no longer log in.
+    pub valid_until: Option<Timestamp>,
+    /// Set for users without a second factor.
+    pub mfa: Option<UserMfa>,
+    pub(crate) span: Span,
+}
+
+impl User {
+    /// Whether this user has `mfa = "none"`.
+    #[must_use]
+    pub fn is_automation(&self) -> bool {
+        self.mfa == Some(UserMfa::Automation)
+    }
+}
+
+/// `[groups.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The name.
+    pub name: String,
+    /// The gid.
+    pub gid: u32,
+    pub(crate) span: Span,
+}
+
+/// One entry of `hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// A host name, lower case, without a trailing dot; it stands for the addresses it resolves to.
+    Name(String),
+    /// One address, listed literally.
+    Address(IpAddr),
+    /// A network.
+    Net(IpNet),
+}
+
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(address) => address.fmt(f),
+            Self::Net(net) => net.fmt(f),
+        }
+    }
+}
+
+/// One entry of `ports`: a port or an inclusive range.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ports(pub RangeInclusive<u16>);
+
+impl std::fmt::Display for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.start() == self.0.end() {
+            write!(f, "{}", self.0.start())
+        } else {
+            write!(f, "{}-{}", self.0.start(), self.0.end())
+        }
+    }
+}
+
+/// `[targets.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The name.
+    pub name: String,
+    /// Its hosts; never empty.
+    pub hosts: Vec<HostPattern>,
+    /// Its ports; never empty.
+    pub ports: Vec<Ports>,
+    pub(crate) span: Span,
+}
+
+impl Target {
+    /// Whether `port` is one of the target's.
+    #[must_use]
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.iter().any(|ports| ports.0.contains(&port))
+    }
+
+    /// Whether `hosts` lists exactly this address, not a network or a name that has it.
+    #[must_use]
+    pub fn lists(&self, address: IpAddr) -> bool {
+        self.hosts.contains(&HostPattern::Address(address))
+    }
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It grants.
+    Allow,
+    /// It refuses, whatever else grants.
+    Deny,
+}
+
+/// One of `[[rules]]`.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its unique name.
+    pub name: String,
+    /// What it does.
+    pub effect: Effect,
+    /// Users of the policy it speaks of.
+    pub users: BTreeSet<String>,
+    /// Groups of the policy it speaks of.
+    pub groups: BTreeSet<String>,
+    /// Groups of other NSS sources it speaks of.
+    pub system_groups: BTreeSet<String>,
+    /// Source networks; absent: any.
+    pub from: Option<Vec<IpNet>>,
+    /// Targets, in the order written; absent (deny rules only): every address.
+    pub targets: Option<Vec<String>>,
+    /// Windows, of which any one suffices; absent: always.
+    pub windows: Option<Vec<String>>,
+    /// Ways out, in the order written; absent in the file: both.
+    pub via: Vec<Via>,
+    /// Whether only recorded hops are granted.
+    pub record: bool,
+    /// The longest a session may use this rule.
+    pub max_session: Option<Duration>,
+    pub(crate) span: Span,
+}
+
+impl Rule {
+    /// The ways this rule really opens: with `record = true`, a forward is never one.
+    pub fn ways(&self) -> impl Iterator<Item = Via> + '_ {
+        let record = self.record;
+        self.via
+            .iter()
+            .copied()
+            .filter(move |via| !record || *via == Via::Shell)
+    }
+
+    /// Whether `source`, already canonical, is one of this rule's.
+    #[must_use]
+    pub fn from_matches(&self, source: IpAddr) -> bool {
+        match &self.from {
+            None => true,
+            Some(nets) => nets.iter().any(|net| net.contains(&source)),
+        }
+    }
+}
+
+/// One of `[[tests]]`.
+#[derive(Debug, Clone)]
+pub struct PolicyTest {
+    /// Who.
+    pub user: String,
+    /// Groups of other NSS sources the user is in for this test.
+    pub system_groups: Vec<String>,
+    /// From where.
+    pub from: IpAddr,
+    /// Where to.
+    pub target: crate::Destination,
+    /// Which way.
+    pub via: Via,
+    /// When.
+    pub at: Timestamp,
+    /// What the answer must be.
+    pub expect: Effect,
+    /// The rule that must decide, if the test says.
+    pub rule: Option<String>,
+    pub(crate) span: Span,
+}
+
+/// Everything a policy says, keyed by name where names are unique.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    pub(crate) timezone: jiff::tz::TimeZone,
+    pub(crate) host_group: String,
+    pub(crate) host_gid: u32,
+    pub(crate) mfa: MfaSettings,
+    pub(crate) session: SessionSettings,
+    pub(crate) users: BTreeMap<String, User>,
+    pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) targets: BTreeMap<String, Target>,
+    pub(crate) windows: BTreeMap<String, Window>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) tests: Vec<PolicyTest>,
+}
