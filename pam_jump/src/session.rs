@@ -13,7 +13,7 @@ use ::pam::constants::PamResultCode;
 use ::pam::module::PamHandle;
 use jump_proto::handshake::{GuardAnswer, GuardHello};
 use jump_proto::{Channel, ChannelError, Reply, Request, SessionId, TIMEOUT, paths};
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Pid of the monitor whose `open_session` ran; 0 before. The user's child inherits it by fork.
@@ -103,15 +103,15 @@ fn place_guard(session: &SessionId) -> Result<Channel, Failure> {
     let hello = GuardHello {
         session: session.clone(),
         monitor: own_pid(),
+        listener: filter.listener.as_raw_fd(),
         landlock,
         waitkill: filter.waitkill,
     };
-    guard
-        .send_fds(&hello, &[filter.listener.as_fd()])
-        .map_err(|e| broken("jump-guard", &e))?;
+    guard.send(&hello).map_err(|e| broken("jump-guard", &e))?;
+    let answer = guard.recv::<GuardAnswer>();
     // The last copy must be the guard's: when it dies, the kernel answers ENOSYS to every waiting call.
     drop(filter);
-    match guard.recv::<GuardAnswer>() {
+    match answer {
         Ok(Some(GuardAnswer::Ready)) => Ok(guard),
         Ok(Some(GuardAnswer::Failed { detail })) => Err(Failure::Broken(format!("jump-guard: {detail}"))),
         Ok(None) => Err(Failure::Broken("jump-guard closed the connection".to_owned())),

@@ -177,9 +177,12 @@ impl Channel {
         if packet.len() > MAX_MESSAGE {
             return Err(ChannelError::TooLarge(packet.len()));
         }
+        if fds.is_empty() {
+            return self.send_plain(packet);
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        if !control.push(SendAncillaryMessage::ScmRights(fds)) {
             return Err(ChannelError::TooLarge(fds.len()));
         }
         loop {
@@ -189,6 +192,18 @@ impl Channel {
                 &mut control,
                 SendFlags::NOSIGNAL,
             ) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Without files it is send(2): inside a session the filter leaves no
+    /// sendmsg(2) to the user, and root's waits for the guard.
+    fn send_plain(&self, packet: &[u8]) -> Result<(), ChannelError> {
+        loop {
+            match rustix::net::send(&self.fd, packet, SendFlags::NOSIGNAL) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(e.into()),

@@ -1,0 +1,20 @@
+//! The session filter: what no process of a jump session may call, and which
+//! calls wait for the guard.
+//!
+//! It is a list of refusals: everything else is allowed, because the same
+//! filter is inherited by sshd's root monitor, by the user's sshd child and by
+//! whatever that executes. [`rows`] is the list, [`session_filter`] compiles
+//! it, [`interpret`] runs it without a kernel, [`install_session_filter`] puts
+//! it in force and [`Listener`] is the guard's end.
+
+mod compile;
+mod install;
+mod interpret;
+mod notify;
+mod rows;
+
+pub use compile::{ARCH, compile, session_filter};
+pub use install::{InstallError, SessionFilter, install_session_filter};
+pub use interpret::interpret;
+pub use notify::{Answer, Listener, Notification};
+pub use rows::{Action, Row, Test, rows};
