@@ -67,9 +67,12 @@ impl<'a> GroupRef<'a> {
     /// Names of the members.
     pub fn members(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         let index = self.index;
-        self.members
-            .iter()
-            .filter_map(move |word| index.user_name(index.users.get(number(*word)?)?))
+        self.members_at().filter_map(move |at| index.name_at(at))
+    }
+
+    /// Positions of the members in the order of users.
+    pub fn members_at(&self) -> impl Iterator<Item = usize> + Clone + use<'a> {
+        self.members.iter().filter_map(|word| number(*word))
     }
 }
 
@@ -266,6 +269,11 @@ impl<'a> Index<'a> {
             shell: self.text(shell, shell_len)?,
             groups: run(self.memberships, groups, group_count)?,
         })
+    }
+
+    /// The name of the user at a position in the order of names.
+    pub fn name_at(&self, at: usize) -> Option<&'a str> {
+        self.user_name(self.users.get(at)?)
     }
 
     /// The group at a position in the order of names.
