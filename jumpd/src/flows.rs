@@ -1,0 +1,57 @@
+//! The ends of connections, told by the kernel: exact bytes and the moment.
+//!
+//! Every TCP socket of the host is announced once, when it is destroyed, with
+//! its cookie. Those that jumpd allowed are found by that cookie; the rest is
+//! not ours.
+
+use crate::judge::flow_event;
+use crate::state::{Jumpd, complain};
+use jump_proto::Reason;
+use jump_sys::sockdiag::{DestroyEvents, TcpDestroyed};
+use std::sync::Arc;
+
+/// Follows the kernel's announcements on a thread of its own.
+///
+/// # Errors
+/// When the kernel does not announce; then no forward could be accounted for.
+pub(crate) fn follow(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
+    let events = DestroyEvents::open()?;
+    std::thread::Builder::new().name("flows".to_owned()).spawn(move || {
+        for event in events {
+            match event {
+                Ok(end) => jumpd.flow_ended(&end),
+                // ENOBUFS: some ends are lost; their flows are closed with their session, without bytes.
+                Err(e) => complain(&format!("ends of connections may be missed: {e}")),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+impl Jumpd {
+    fn flow_ended(&self, end: &TcpDestroyed) {
+        let event = {
+            let mut sessions = self.sessions();
+            let Some(session) = sessions.iter_mut().find(|s| s.flows.contains_key(&end.cookie)) else {
+                return;
+            };
+            let Some(flow) = session.flows.remove(&end.cookie) else {
+                return;
+            };
+            session.sent = session.sent.saturating_add(end.bytes_sent);
+            session.received = session.received.saturating_add(end.bytes_received);
+            let id = session.id.clone();
+            let event = flow_event(session, &flow).bytes(end.bytes_sent, end.bytes_received);
+            let event = if end.established {
+                event.success().reason(session.ending.unwrap_or(Reason::ClosedByPeer))
+            } else {
+                event.failure().reason(Reason::ConnectFailed)
+            };
+            if let Err(e) = sessions.save(&id) {
+                complain(&format!("session {id} cannot be written down: {e}"));
+            }
+            event
+        };
+        self.note(event);
+    }
+}

@@ -1,0 +1,324 @@
+//! Generations: a checked policy, compiled and published in one step.
+//!
+//! `/var/lib/jump/generations/<n>/` holds the policy's text, the account index
+//! and the keys; the link `current` names the one in force. Everything is
+//! written under a temporary name, synced and renamed, so nothing ever reads a
+//! half-written file, and a refused edit leaves no trace.
+
+use crate::host;
+use crate::keys;
+use jump_accounts::{Account, Group, IndexBuilder};
+use jump_policy::Policy;
+use jump_proto::{Reason, paths};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The largest policy that is read, in bytes.
+const MAX_POLICY: u64 = 4 * 1024 * 1024;
+/// Generations that are kept for a look back.
+const KEPT: usize = 20;
+
+/// A policy in force.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) policy: Arc<Policy>,
+}
+
+/// Why a policy was not taken into force.
+#[derive(Debug)]
+pub(crate) struct Rejection {
+    pub(crate) reason: Reason,
+    /// For a terminal.
+    pub(crate) report: String,
+}
+
+/// Where generations live; `/var/lib/jump` but for tests.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+impl Generation {
+    /// Names of the groups that pam_jump concerns itself with.
+    pub(crate) fn scope(&self) -> Vec<String> {
+        scope(&self.policy)
+    }
+
+    /// Users with `mfa = "none"`.
+    pub(crate) fn automation(&self) -> Vec<String> {
+        self.policy.automation().into_iter().map(str::to_owned).collect()
+    }
+}
+
+fn scope(policy: &Policy) -> Vec<String> {
+    let mut scope = vec![policy.host_group().0.to_owned()];
+    scope.extend(policy.system_groups().into_iter().map(str::to_owned));
+    scope
+}
+
+/// Reads the policy file once, whole.
+pub(crate) fn read_policy(path: &Path) -> Result<String, Rejection> {
+    let unreadable = |e: &dyn std::fmt::Display| Rejection {
+        reason: Reason::PolicyInvalid,
+        report: format!("{}: {e}", path.display()),
+    };
+    let mut text = String::new();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
+        .open(path)
+        .map_err(|e| unreadable(&e))?;
+    if !file.metadata().map_err(|e| unreadable(&e))?.is_file() {
+        return Err(unreadable(&"not a regular file"));
+    }
+    file.take(MAX_POLICY + 1).read_to_string(&mut text).map_err(|e| unreadable(&e))?;
+    if text.len() as u64 > MAX_POLICY {
+        return Err(unreadable(&"larger than 4 MiB"));
+    }
+    Ok(text)
+}
+
+/// Checks a policy as it must be before it may be in force: text, tests, host.
+pub(crate) fn check(text: &str, path: &Path) -> Result<Policy, Rejection> {
+    let source = path.display().to_string();
+    let policy = Policy::parse(text, &source, &host::timezone())
+        .map_err(|e| Rejection { reason: Reason::PolicyInvalid, report: e.to_string() })?;
+    let conflicts = policy.conflicts(&host::facts());
+    if !conflicts.is_empty() {
+        return Err(Rejection { reason: Reason::HostConflict, report: lines(&conflicts) });
+    }
+    policy
+        .run_tests()
+        .map_err(|red| Rejection { reason: Reason::PolicyTestFailed, report: lines(&red) })?;
+    Ok(policy)
+}
+
+fn lines<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|i| format!("{i}\n")).collect()
+}
+
+fn accounts(policy: &Policy) -> Result<Vec<u8>, jump_accounts::BuildError> {
+    let (host_group, gid) = policy.host_group();
+    let users = policy
+        .users()
+        .map(|u| Account {
+            name: u.name.clone(),
+            uid: u.uid,
+            gid,
+            gecos: u.full_name.clone().unwrap_or_default(),
+            home: paths::HOME.to_owned(),
+            shell: paths::SHELL.to_owned(),
+        })
+        .collect();
+    let mut groups = vec![Group {
+        name: host_group.to_owned(),
+        gid,
+        members: policy.users().map(|u| u.name.clone()).collect(),
+    }];
+    groups.extend(policy.groups().map(|g| Group {
+        name: g.name.clone(),
+        gid: g.gid,
+        members: policy.users().filter(|u| u.groups.contains(&g.name)).map(|u| u.name.clone()).collect(),
+    }));
+    IndexBuilder { users, groups, scope: scope(policy) }.build()
+}
+
+impl Store {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    fn generations(&self) -> PathBuf {
+        self.root.join("generations")
+    }
+
+    /// The generation that `current` names; `None` on a host that never had one.
+    ///
+    /// # Errors
+    /// When there is one and it cannot be taken into force: then nobody gets in.
+    pub(crate) fn load(&self) -> Result<Option<Generation>, String> {
+        let link = self.root.join("current");
+        let target = match std::fs::read_link(&link) {
+            Ok(target) => target,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(format!("{}: {e}", link.display())),
+        };
+        let number = target
+            .file_name()
+            .and_then(|n| n.to_str())
+            .and_then(|n| n.parse().ok())
+            .ok_or_else(|| format!("{} does not name a generation", link.display()))?;
+        let path = self.generations().join(format!("{number}")).join("policy.toml");
+        let text = read_policy(&path).map_err(|r| r.report)?;
+        let source = path.display().to_string();
+        let policy = Policy::parse(&text, &source, &host::timezone()).map_err(|e| e.to_string())?;
+        Ok(Some(Generation { number, policy: Arc::new(policy) }))
+    }
+
+    /// Writes the next generation and puts it in force on disk.
+    ///
+    /// # Errors
+    /// When anything cannot be written; the generation in force stays.
+    pub(crate) fn publish(&self, text: &str, policy: Policy) -> Result<Generation, Rejection> {
+        let index = accounts(&policy).map_err(|e| Rejection { reason: Reason::PolicyInvalid, report: e.to_string() })?;
+        let keys = keys::compile(&policy, &jiff::tz::TimeZone::system());
+        let number = self
+            .write(text, &index, &keys)
+            .map_err(|e| Rejection { reason: Reason::NotPersisted, report: format!("the new generation cannot be written: {e}") })?;
+        Ok(Generation { number, policy: Arc::new(policy) })
+    }
+
+    fn write(&self, text: &str, index: &[u8], keys: &str) -> io::Result<u64> {
+        let generations = self.generations();
+        let number = self.numbers()?.last().copied().unwrap_or(0) + 1;
+        let temporary = generations.join(format!("{number}.new"));
+        if temporary.exists() {
+            std::fs::remove_dir_all(&temporary)?;
+        }
+        std::fs::DirBuilder::new().mode(0o700).create(&temporary)?;
+        write_synced(&temporary.join("policy.toml"), text.as_bytes(), 0o600)?;
+        write_synced(&temporary.join("accounts"), index, 0o644)?;
+        write_synced(&temporary.join("keys"), keys.as_bytes(), 0o600)?;
+        sync_directory(&temporary)?;
+        std::fs::rename(&temporary, generations.join(number.to_string()))?;
+        sync_directory(&generations)?;
+        // The published files first: they are read by others, and hold nothing
+        // that the policy in force, still the old one, would not refuse.
+        self.publish_file("accounts", index, 0o644, None)?;
+        self.publish_file("keys", keys.as_bytes(), 0o640, Some(paths::KEYS_USER))?;
+        let link = self.root.join("current.new");
+        match std::fs::remove_file(&link) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        std::os::unix::fs::symlink(Path::new("generations").join(number.to_string()), &link)?;
+        std::fs::rename(&link, self.root.join("current"))?;
+        sync_directory(&self.root)?;
+        self.forget_old();
+        Ok(number)
+    }
+
+    fn publish_file(&self, name: &str, content: &[u8], mode: u32, group: Option<&str>) -> io::Result<()> {
+        let temporary = self.root.join(format!("{name}.new"));
+        write_synced(&temporary, content, mode)?;
+        if let Some(group) = group
+            && let Some(group) = nix::unistd::Group::from_name(group)?
+        {
+            std::os::unix::fs::chown(&temporary, None, Some(group.gid.as_raw()))?;
+        }
+        std::fs::rename(temporary, self.root.join(name))?;
+        sync_directory(&self.root)
+    }
+
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        let mut numbers: Vec<u64> = std::fs::read_dir(self.generations())?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn forget_old(&self) {
+        let numbers = self.numbers().unwrap_or_default();
+        for old in numbers.iter().rev().skip(KEPT) {
+            // An old generation that stays costs a few kilobytes.
+            let _gone = std::fs::remove_dir_all(self.generations().join(old.to_string()));
+        }
+    }
+}
+
+fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC)
+        .open(path)?;
+    // The mode of open(2) is subject to the umask, and a leftover keeps its own.
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("generations")).unwrap();
+        let store = Store::new(root.path());
+        (root, store)
+    }
+
+    const POLICY: &str = "version = 1\n";
+
+    fn parsed() -> Policy {
+        check(POLICY, Path::new("policy.toml")).unwrap()
+    }
+
+    #[test]
+    fn a_host_that_never_had_a_policy_has_no_generation() {
+        let (_root, store) = store();
+        assert!(store.load().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_published_generation_is_the_one_that_a_restart_loads() {
+        let (root, store) = store();
+        assert_eq!(store.publish(POLICY, parsed()).unwrap().number, 1);
+        assert_eq!(store.publish(POLICY, parsed()).unwrap().number, 2);
+        let loaded = store.load().unwrap().unwrap();
+        assert_eq!(loaded.number, 2);
+        assert_eq!(loaded.policy.hash(), parsed().hash());
+        assert_eq!(loaded.scope(), ["jump-users"]);
+        let index = std::fs::read(root.path().join("accounts")).unwrap();
+        assert!(jump_accounts::Index::parse(&index).is_ok());
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_generation_in_force() {
+        let (root, store) = store();
+        store.publish(POLICY, parsed()).unwrap();
+        // A directory where the published file belongs: the rename fails.
+        std::fs::remove_file(root.path().join("accounts")).unwrap();
+        std::fs::create_dir_all(root.path().join("accounts/x")).unwrap();
+        let rejection = store.publish(POLICY, parsed()).unwrap_err();
+        assert_eq!(rejection.reason, Reason::NotPersisted);
+        assert_eq!(store.load().unwrap().unwrap().number, 1);
+    }
+
+    #[test]
+    fn a_current_that_cannot_be_read_is_an_error_not_an_empty_policy() {
+        let (root, store) = store();
+        store.publish(POLICY, parsed()).unwrap();
+        std::fs::write(root.path().join("generations/1/policy.toml"), "version = 1\nusers = ").unwrap();
+        assert!(store.load().is_err());
+    }
+
+    #[test]
+    fn old_generations_are_forgotten() {
+        let (root, store) = store();
+        for _ in 0..KEPT + 3 {
+            store.publish(POLICY, parsed()).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(root.path().join("generations")).unwrap().count(), KEPT);
+    }
+
+    #[test]
+    fn a_policy_that_is_no_file_does_not_block() {
+        let root = tempfile::tempdir().unwrap();
+        let fifo = root.path().join("policy.toml");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(read_policy(&fifo).is_err());
+    }
+}

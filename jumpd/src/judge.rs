@@ -1,0 +1,264 @@
+//! What a session's guard asks: its post, each connect(2), and the end.
+
+use crate::names::is_resolver;
+use crate::sessions::{Asker, Flow, Guard, Session};
+use crate::state::{Jumpd, elapsed_ms, now_ms, refused, session_event};
+use jiff::Timestamp;
+use jump_audit::Event;
+use jump_audit::Kind;
+use jump_policy::{Decision, Destination, HostPattern, Policy};
+use jump_proto::{Channel, ChannelError, JudgeRequest, Reason, Reply, Request, SessionId, Via};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The DNS port; the only one that UDP ever reaches.
+const DNS: u16 = 53;
+
+impl Jumpd {
+    /// A guard takes its post and stays connected until the session's end.
+    pub(crate) fn attach(&self, guard: Channel, pid: i32, id: &SessionId, sandbox: &str) -> Result<(), ChannelError> {
+        let push = Arc::new(guard);
+        let reply = self.take_post(&push, pid, id, sandbox);
+        let taken = matches!(reply, Reply::Attached { .. });
+        push.send(&reply)?;
+        if !taken {
+            return Ok(());
+        }
+        push.set_timeout(None)?;
+        let ended = loop {
+            match push.recv::<Request>() {
+                Ok(Some(Request::Ended { .. })) => {
+                    // Said before the answer: a guard that hears Done may go.
+                    self.ended(id, pid);
+                    push.send(&Reply::Done)?;
+                    break true;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break false,
+            }
+        };
+        if !ended && let Some(session) = self.sessions().get_mut(id)
+            && session.guard.as_ref().is_some_and(|g| g.pid == pid)
+        {
+            session.guard = None;
+            session.unguarded_since = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn take_post(&self, push: &Arc<Channel>, pid: i32, id: &SessionId, sandbox: &str) -> Reply {
+        let mut sessions = self.sessions();
+        let Some(session) = sessions.get_mut(id) else {
+            return refused(Reason::NoSession, "no such session");
+        };
+        if session.ending.is_some() || session.gone_since.is_some() {
+            return refused(session.ending.unwrap_or(Reason::NoSession), "the session is over");
+        }
+        if session.guard.as_ref().is_some_and(|g| g.pid != pid) {
+            return refused(Reason::Internal, "the session has a guard");
+        }
+        session.sandbox = sandbox.to_owned();
+        if !session.opened {
+            let mut event = session_event(Kind::SessionOpened, session)
+                .success()
+                .auth_method(&session.auth_method);
+            if let Some(rule) = &session.rule {
+                event = event.rule(rule);
+            }
+            if !self.announce(event) {
+                return refused(Reason::AuditFailed, "the event cannot be written");
+            }
+            session.opened = true;
+        }
+        session.guard = Some(Guard { pid, push: Arc::clone(push) });
+        let ends_ms = session.ends.map(|(at, _)| at);
+        if let Err(e) = sessions.save(id) {
+            return refused(Reason::NotPersisted, format!("the session cannot be written down: {e}"));
+        }
+        Reply::Attached { ends_ms }
+    }
+
+    /// The last process of the session is gone.
+    pub(crate) fn ended(&self, id: &SessionId, guard: i32) {
+        if let Some(session) = self.sessions().get_mut(id)
+            && session.guard.as_ref().is_none_or(|g| g.pid == guard)
+        {
+            session.gone_since = Some(Instant::now());
+            session.guard = None;
+        }
+    }
+
+    /// May this task connect there? Only a session's own guard may ask.
+    pub(crate) fn judge(&self, request: &JudgeRequest, guard: i32) -> Reply {
+        let destination = SocketAddr::new(request.destination.ip().to_canonical(), request.destination.port());
+        let (allowed, reason) = self.judge_connect(request, destination, guard);
+        Reply::Judged { allowed, reason }
+    }
+
+    fn judge_connect(&self, request: &JudgeRequest, destination: SocketAddr, guard: i32) -> (bool, Reason) {
+        let asker = {
+            let sessions = self.sessions();
+            match sessions.get(&request.session) {
+                Some(s) if s.guard.as_ref().is_some_and(|g| g.pid == guard) && s.ending.is_none() => s.asker(),
+                _ => return (false, Reason::NoSession),
+            }
+        };
+        if !request.tcp {
+            return self.judge_datagram(&asker, destination);
+        }
+        let Some(policy) = self.policy() else {
+            return self.deny_forward(&asker, destination, request.via, Reason::NoRule, None);
+        };
+        match self.decide(&policy, &asker, destination, request.via) {
+            Decision::Allow { rule, target, .. } => self.allow_forward(&asker, request, destination, rule, target),
+            Decision::Deny { reason, rule, .. } => {
+                self.deny_forward(&asker, destination, request.via, reason, rule.as_deref())
+            }
+        }
+    }
+
+    /// The policy's answer; a miss looks its names up anew once.
+    fn decide(&self, policy: &Policy, asker: &Asker, destination: SocketAddr, via: Via) -> Decision {
+        let to = Destination::Address(destination.ip(), destination.port());
+        let ask = || policy.judge(&asker.subject(), asker.source.ip(), &to, via, Timestamp::now(), &self.names);
+        match ask() {
+            Decision::Deny { reason: Reason::NoTarget | Reason::NoRule, .. }
+                if self.names.refresh(host_names(policy)) =>
+            {
+                ask()
+            }
+            answer => answer,
+        }
+    }
+
+    /// UDP reaches the host's resolvers and nothing else; see resolv.conf(5).
+    ///
+    /// glibc also connects a datagram socket to each address of a name to sort
+    /// them (RFC 6724). That sends nothing; it is refused, and where TCP to the
+    /// same place is allowed there is nothing to tell the journal.
+    fn judge_datagram(&self, asker: &Asker, destination: SocketAddr) -> (bool, Reason) {
+        if destination.port() == DNS && is_resolver(destination.ip()) {
+            return (true, Reason::Resolver);
+        }
+        let sorting = self.policy().is_some_and(|policy| {
+            [Via::Forward, Via::Shell].iter().any(|via| {
+                let to = Destination::Address(destination.ip(), destination.port());
+                policy.judge(&asker.subject(), asker.source.ip(), &to, *via, Timestamp::now(), &self.names).is_allow()
+            })
+        });
+        if !sorting {
+            self.deny_forward(asker, destination, Via::Forward, Reason::BadProtocol, None);
+        }
+        (false, Reason::BadProtocol)
+    }
+
+    pub(crate) fn deny_forward(
+        &self,
+        asker: &Asker,
+        destination: SocketAddr,
+        via: Via,
+        reason: Reason,
+        rule: Option<&str>,
+    ) -> (bool, Reason) {
+        let mut event = asker.event(Kind::ForwardDenied).failure().reason(reason).destination(destination).via(via);
+        if let Some(rule) = rule {
+            event = event.rule(rule);
+        }
+        self.note(event);
+        (false, reason)
+    }
+
+    fn allow_forward(
+        &self,
+        asker: &Asker,
+        request: &JudgeRequest,
+        destination: SocketAddr,
+        rule: String,
+        name: Option<String>,
+    ) -> (bool, Reason) {
+        let mut event = asker
+            .event(Kind::ForwardAllowed)
+            .success()
+            .reason(Reason::RuleAllow)
+            .destination(destination)
+            .via(request.via)
+            .rule(&rule);
+        if let Some(name) = &name {
+            event = event.destination_name(name);
+        }
+        if !self.announce(event) {
+            return (false, Reason::AuditFailed);
+        }
+        let mut sessions = self.sessions();
+        // The session may have been ended while the event was written.
+        let Some(session) = sessions.get_mut(&request.session).filter(|s| s.ending.is_none()) else {
+            return (false, Reason::NoSession);
+        };
+        let flow = Flow { destination, name, rule, since_ms: now_ms(), via: request.via };
+        session.flows.insert(request.cookie, flow);
+        if sessions.save(&request.session).is_err() {
+            if let Some(session) = sessions.get_mut(&request.session) {
+                session.flows.remove(&request.cookie);
+            }
+            return (false, Reason::NotPersisted);
+        }
+        (true, Reason::RuleAllow)
+    }
+
+    /// What became of an allowed connect. A failure ends the flow here: its
+    /// socket may live on and be tried again.
+    pub(crate) fn connected(&self, id: &SessionId, cookie: u64, errno: i32, guard: i32) {
+        if errno == 0 || errno == nix::libc::EINPROGRESS {
+            return;
+        }
+        let closed = {
+            let mut sessions = self.sessions();
+            let Some(session) = sessions.get_mut(id).filter(|s| s.guard.as_ref().is_some_and(|g| g.pid == guard)) else {
+                return;
+            };
+            let closed = session.flows.remove(&cookie).map(|flow| flow_event(session, &flow));
+            // The flow is over whether or not that can be written down.
+            let _saved = sessions.save(id);
+            closed
+        };
+        if let Some(event) = closed {
+            let error = std::io::Error::from_raw_os_error(errno);
+            self.note(event.failure().reason(Reason::ConnectFailed).bytes(0, 0).detail(&error.to_string()));
+        }
+    }
+
+    /// A connect that the guard refused by itself.
+    pub(crate) fn refused_locally(&self, id: &SessionId, reason: Reason, destination: Option<SocketAddr>, guard: i32) {
+        let asker = match self.sessions().get(id) {
+            Some(s) if s.guard.as_ref().is_some_and(|g| g.pid == guard) => s.asker(),
+            _ => return,
+        };
+        let mut event = asker.event(Kind::ForwardDenied).failure().reason(reason);
+        if let Some(destination) = destination {
+            event = event.destination(destination);
+        }
+        self.note(event);
+    }
+}
+
+/// `forward.closed` of a flow, without its outcome.
+pub(crate) fn flow_event(session: &Session, flow: &Flow) -> Event {
+    let mut event = session_event(Kind::ForwardClosed, session)
+        .destination(flow.destination)
+        .via(flow.via)
+        .rule(&flow.rule)
+        .duration_ms(elapsed_ms(flow.since_ms));
+    if let Some(name) = &flow.name {
+        event = event.destination_name(name);
+    }
+    event
+}
+
+/// Every host name that a target lists.
+pub(crate) fn host_names(policy: &Policy) -> impl Iterator<Item = &str> {
+    policy.targets().flat_map(|target| &target.hosts).filter_map(|host| match host {
+        HostPattern::Name(name) => Some(name.as_str()),
+        _ => None,
+    })
+}

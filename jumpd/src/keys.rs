@@ -1,0 +1,77 @@
+//! The keys file: `authorized_keys` lines of every policy user, for `jump-keys`.
+//!
+//! One line each: the user's name, a tab, the authorized_keys line with its
+//! options (sshd(8), AUTHORIZED_KEYS FILE FORMAT). It is written with each
+//! generation, so sshd gets keys with jumpd dead, and a half-written file is
+//! never seen.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jump_policy::{Policy, User};
+
+/// Everything off, then what a jump user needs back on.
+const OPTIONS: &str = "restrict,port-forwarding,pty";
+
+/// The keys file of a policy. `timezone` is the host's: sshd reads `expiry-time` in it.
+#[must_use]
+pub fn compile(policy: &Policy, timezone: &TimeZone) -> String {
+    let mut text = String::new();
+    for user in policy.users() {
+        let options = options(policy, user, timezone);
+        for key in &user.keys {
+            text.push_str(&user.name);
+            text.push('\t');
+            text.push_str(&options);
+            text.push(' ');
+            text.push_str(&key.to_string());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn options(policy: &Policy, user: &User, timezone: &TimeZone) -> String {
+    let mut options = OPTIONS.to_owned();
+    if let Some(sources) = policy.login_sources(user) {
+        let list: Vec<String> = sources.iter().map(ToString::to_string).collect();
+        options.push_str(&format!(",from=\"{}\"", list.join(",")));
+    }
+    if let Some(until) = user.valid_until {
+        options.push_str(&format!(",expiry-time=\"{}\"", expiry(until, timezone)));
+    }
+    options
+}
+
+/// `YYYYMMDDHHMMSS` in the host's time zone: the form that every supported sshd reads (`Z` needs 9.1).
+fn expiry(until: Timestamp, timezone: &TimeZone) -> String {
+    until.to_zoned(timezone.clone()).strftime("%Y%m%d%H%M%S").to_string()
+}
+
+/// The lines of one user, as sshd wants them.
+pub fn lines_of<'a>(file: &'a str, user: &'a str) -> impl Iterator<Item = &'a str> {
+    file.lines().filter_map(move |line| {
+        let (name, keys) = line.split_once('\t')?;
+        (name == user).then_some(keys)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_gets_its_own_lines_only() {
+        let file = "alice\trestrict ssh-ed25519 A\nalicex\trestrict ssh-ed25519 B\nalice\trestrict ssh-ed25519 C\nbroken\n";
+        let got: Vec<&str> = lines_of(file, "alice").collect();
+        assert_eq!(got, ["restrict ssh-ed25519 A", "restrict ssh-ed25519 C"]);
+        assert_eq!(lines_of(file, "").count(), 0);
+        assert_eq!(lines_of(file, "broken").count(), 0);
+    }
+
+    #[test]
+    fn expiry_is_in_the_hosts_time_zone() {
+        let until: Timestamp = "2027-06-30T22:00:00Z".parse().unwrap();
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        assert_eq!(expiry(until, &paris), "20270701000000");
+    }
+}

@@ -1,0 +1,27 @@
+//! The decision point: it alone holds the policy, the second factors and the
+//! live sessions, and it alone writes audit events.
+//!
+//! Threads and blocking I/O: one thread per connection, one for the ends of
+//! sockets, one for the clock. Whatever fails on the way to an answer, the
+//! answer is a denial, and an event says why. An allowed thing is in the
+//! journal before it is allowed.
+
+#![forbid(unsafe_code)]
+
+mod connection;
+mod endings;
+mod flows;
+mod generation;
+mod host;
+pub mod keys;
+mod judge;
+mod login;
+mod mfa;
+mod names;
+mod operator;
+mod server;
+mod sessions;
+mod shell;
+mod state;
+
+pub use server::run;

@@ -1,0 +1,232 @@
+//! The second factor as jumpd uses it: verdicts into reasons, and jumpctl's requests.
+
+use crate::state::{Applicant, Jumpd, complain, refused};
+use jiff::Timestamp;
+use jump_audit::{Event, Kind};
+use jump_mfa::{Confirmation, Limits, Method, Status, StoreError, Verdict, Who};
+use jump_policy::Policy;
+use jump_proto::{MfaUser, Reason, Reply, Secret};
+
+/// What sshd sends instead of the typed password of a user it denies (auth-pam.c).
+const FAKE_PASSWORD: &str = "\u{8}\n\r\u{7f}INCORRECT";
+
+/// Whether sshd, not a person, typed this.
+pub(crate) fn is_fake_password(typed: &str) -> bool {
+    typed.starts_with(FAKE_PASSWORD)
+}
+
+/// What came of a typed code.
+pub(crate) enum Outcome {
+    Accepted { method: &'static str, detail: String },
+    Denied { kind: Kind, reason: Reason, detail: String },
+    Broken { detail: String },
+}
+
+fn limits(policy: &Policy) -> Limits {
+    Limits { attempts: policy.mfa().attempts, lockout: policy.mfa().lockout }
+}
+
+/// Verifies a typed code; the state is durable when this returns.
+pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &str) -> Outcome {
+    let person = Who { uid: who.login.uid, user: who.login.user.clone() };
+    let now = Timestamp::now().as_second();
+    let denied = |kind, reason, detail: String| Outcome::Denied { kind, reason, detail };
+    match jump_mfa::verify(&jumpd.second_factors, &person, typed, now, &limits(policy)) {
+        Ok(Verdict::Accepted { method: Method::Totp }) => Outcome::Accepted { method: "totp", detail: String::new() },
+        Ok(Verdict::Accepted { method: Method::Recovery { left } }) => {
+            Outcome::Accepted { method: "recovery", detail: format!("recovery codes left: {left}") }
+        }
+        Ok(Verdict::Wrong { failures, left: 0 }) => {
+            denied(Kind::MfaLocked, Reason::WrongCode, format!("wrong codes: {failures}; the user is locked now"))
+        }
+        Ok(Verdict::Wrong { failures, left }) => {
+            denied(Kind::MfaFailed, Reason::WrongCode, format!("wrong codes: {failures}, left: {left}"))
+        }
+        Ok(Verdict::Replayed) => denied(Kind::MfaReplayed, Reason::ReplayedCode, String::new()),
+        Ok(Verdict::Locked { until_ms }) => denied(
+            Kind::MfaFailed,
+            Reason::LockedOut,
+            Timestamp::from_millisecond(until_ms).map_or_else(|_| String::new(), |t| format!("locked until {t}")),
+        ),
+        Ok(Verdict::NotEnrolled) => denied(
+            Kind::MfaFailed,
+            Reason::NotEnrolled,
+            format!("enrol with: jumpctl mfa enroll {}", person.user),
+        ),
+        Err(e) => {
+            complain(&format!("second factor of {person}: {e}"));
+            Outcome::Broken { detail: e.to_string() }
+        }
+    }
+}
+
+impl Jumpd {
+    /// The person a request of jumpctl is about: a user of the policy, or one that the host's NSS knows.
+    fn person(&self, user: &str, uid: Option<u32>) -> Result<Who, Reply> {
+        let known = self.policy().and_then(|p| p.user(user).map(|u| u.uid));
+        match known.or(uid) {
+            Some(0) => Err(refused(Reason::UnknownUser, "root has no second factor here: pam_jump leaves root alone")),
+            Some(uid) => Ok(Who { uid, user: user.to_owned() }),
+            None => Err(refused(
+                Reason::UnknownUser,
+                format!("{user:?} is neither in the policy in force nor known to the host; add [users.{user}] to /etc/jump/policy.toml first"),
+            )),
+        }
+    }
+
+    fn mfa_event(&self, kind: Kind, who: &Who, detail: &str) -> bool {
+        self.announce(Event::new(kind).success().user(&who.user).uid(who.uid).detail(detail))
+    }
+
+    /// A new secret; with `confirm` the old one stays valid until a code proves the new one.
+    pub(crate) fn mfa_enroll(&self, user: &str, uid: Option<u32>, confirm: bool) -> Reply {
+        let who = match self.person(user, uid) {
+            Ok(who) => who,
+            Err(reply) => return reply,
+        };
+        if self.policy().is_some_and(|p| p.automation().contains(&user)) {
+            return refused(Reason::MfaNotRequired, format!("{user} has mfa = \"none\" in the policy and is never asked for a code"));
+        }
+        let host = nix::unistd::gethostname().map_or_else(|_| "jump".to_owned(), |h| h.to_string_lossy().into_owned());
+        let detail = if confirm { "waits for its first code" } else { "valid at once" };
+        if !self.mfa_event(Kind::MfaEnrolled, &who, detail) {
+            return refused(Reason::AuditFailed, "the event cannot be written, so nothing was changed; see journalctl -u jumpd");
+        }
+        let now = Timestamp::now().as_second();
+        match jump_mfa::begin_enrolment(&self.second_factors, &who, &host, now, confirm) {
+            Ok(new) => Reply::Enrolment {
+                secret: new.secret_base32,
+                uri: new.uri,
+                recovery_codes: new.recovery_codes,
+            },
+            Err(e) => broken(&who, &e),
+        }
+    }
+
+    /// The first code of a new secret.
+    pub(crate) fn mfa_confirm(&self, user: &str, uid: Option<u32>, code: &Secret) -> Reply {
+        let who = match self.person(user, uid) {
+            Ok(who) => who,
+            Err(reply) => return reply,
+        };
+        let now = Timestamp::now().as_second();
+        match jump_mfa::confirm_enrolment(&self.second_factors, &who, code.expose(), now) {
+            Ok(Confirmation::Confirmed) => {
+                self.mfa_event(Kind::MfaEnrolled, &who, "confirmed by a code");
+                Reply::Done
+            }
+            Ok(Confirmation::WrongCode) => refused(Reason::WrongCode, "that is not the code the new secret gives now; check the clocks and try the next code"),
+            Ok(Confirmation::NothingPending) => refused(Reason::NotEnrolled, "no enrolment waits for a code; begin one with: jumpctl mfa enroll"),
+            Err(e) => broken(&who, &e),
+        }
+    }
+
+    /// State of one user, or of every user of the policy and every record.
+    pub(crate) fn mfa_status(&self, user: Option<&str>) -> Reply {
+        let policy = self.policy();
+        let mut people: Vec<Who> = policy
+            .iter()
+            .flat_map(|p| p.users().map(|u| Who { uid: u.uid, user: u.name.clone() }).collect::<Vec<_>>())
+            .collect();
+        match jump_mfa::list(&self.second_factors, Timestamp::now().as_second()) {
+            Ok(records) => {
+                for status in records.into_iter().filter_map(|(_, record)| record.ok()) {
+                    if !people.contains(&status.who) {
+                        people.push(status.who);
+                    }
+                }
+            }
+            Err(e) => return refused(Reason::Internal, e.to_string()),
+        }
+        if let Some(user) = user {
+            people.retain(|who| who.user == user);
+            if people.is_empty() {
+                return refused(Reason::UnknownUser, format!("{user:?} is not in the policy and has no second factor"));
+            }
+        }
+        let mut users = Vec::with_capacity(people.len());
+        for who in people {
+            let automation = policy.as_ref().is_some_and(|p| p.automation().contains(&who.user.as_str()));
+            match jump_mfa::status(&self.second_factors, &who, Timestamp::now().as_second()) {
+                Ok(status) => users.push(describe(&who, &status, automation)),
+                Err(e) => return broken(&who, &e),
+            }
+        }
+        Reply::MfaStatus { users }
+    }
+
+    /// Forgets secret and recovery codes.
+    pub(crate) fn mfa_reset(&self, user: &str, uid: Option<u32>) -> Reply {
+        self.mfa_change(user, uid, Kind::MfaReset, "secret and recovery codes forgotten", |who| {
+            jump_mfa::reset(&self.second_factors, who).map(|_| Reply::Done)
+        })
+    }
+
+    /// Ends a lock-out.
+    pub(crate) fn mfa_unlock(&self, user: &str, uid: Option<u32>) -> Reply {
+        self.mfa_change(user, uid, Kind::MfaReset, "lock-out ended by an operator", |who| {
+            jump_mfa::unlock(&self.second_factors, who).map(|_| Reply::Done)
+        })
+    }
+
+    /// Ten new recovery codes; the old ones are void.
+    pub(crate) fn mfa_recovery_codes(&self, user: &str, uid: Option<u32>) -> Reply {
+        self.mfa_change(user, uid, Kind::MfaEnrolled, "new recovery codes", |who| {
+            jump_mfa::new_recovery_codes(&self.second_factors, who).map(|codes| Reply::RecoveryCodes { codes })
+        })
+    }
+
+    fn mfa_change(
+        &self,
+        user: &str,
+        uid: Option<u32>,
+        kind: Kind,
+        detail: &str,
+        change: impl FnOnce(&Who) -> Result<Reply, StoreError>,
+    ) -> Reply {
+        let who = match self.person(user, uid) {
+            Ok(who) => who,
+            Err(reply) => return reply,
+        };
+        match change(&who) {
+            Ok(reply) => {
+                self.mfa_event(kind, &who, detail);
+                reply
+            }
+            Err(e) => broken(&who, &e),
+        }
+    }
+}
+
+fn broken(who: &Who, e: &StoreError) -> Reply {
+    complain(&format!("second factor of {who}: {e}"));
+    match e {
+        StoreError::NotEnrolled(_) => refused(Reason::NotEnrolled, e.to_string()),
+        _ => refused(Reason::NotPersisted, e.to_string()),
+    }
+}
+
+fn describe(who: &Who, status: &Status, automation: bool) -> MfaUser {
+    MfaUser {
+        user: who.user.clone(),
+        enrolled: status.enrolled,
+        pending: status.pending,
+        recovery_codes_left: status.recovery_codes_left,
+        locked_until_ms: status.locked_until_ms,
+        failures: status.failures,
+        automation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_fake_password;
+
+    #[test]
+    fn sshds_fake_password_is_told_from_a_code() {
+        assert!(is_fake_password("\u{8}\n\r\u{7f}INCORRECT"));
+        assert!(is_fake_password("\u{8}\n\r\u{7f}INCORRECT\u{8}\n\r\u{7f}IN"));
+        assert!(!is_fake_password("123456"));
+        assert!(!is_fake_password("INCORRECT"));
+    }
+}

@@ -1,0 +1,199 @@
+//! Addresses of the names in the policy, of the bastion itself, and of its resolvers.
+//!
+//! A decision is about an address, so the names that the policy lists are
+//! resolved here, cached, and resolved anew when a connect matches none of
+//! the cached addresses. The host's resolver may hang: it is asked on a
+//! thread of its own and waited for with a bound.
+
+use jump_policy::Names;
+use std::collections::HashMap;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+/// How long resolved addresses are used before they are looked up anew.
+const FRESH: Duration = Duration::from_secs(60);
+/// How often a miss may look everything up anew: an attacker who scans must not make the bastion flood its resolver.
+const MISS_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest a decision waits for the resolver.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the list of the bastion's own addresses is used.
+const OWN_FRESH: Duration = Duration::from_secs(2);
+
+/// Where the host's resolvers are written down (resolv.conf(5)).
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+#[derive(Debug, Default)]
+struct Cache {
+    addresses: HashMap<String, (Instant, Vec<IpAddr>)>,
+    missed: Option<Instant>,
+    own: Option<(Instant, Vec<IpAddr>)>,
+}
+
+/// The resolver as jumpd uses it.
+#[derive(Debug, Default)]
+pub struct Resolver {
+    cache: Mutex<Cache>,
+}
+
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// Asks the host's resolver (getaddrinfo(3)), waiting a bounded time.
+fn look_up(host: &str) -> Option<Vec<IpAddr>> {
+    let (answer, waiting) = mpsc::channel();
+    let name = host.to_owned();
+    std::thread::Builder::new()
+        .name("resolve".to_owned())
+        .spawn(move || {
+            let found = (name.as_str(), 0u16)
+                .to_socket_addrs()
+                .map(|all| all.map(|a| canonical(a.ip())).collect::<Vec<_>>());
+            // The asker may have stopped waiting.
+            let _late = answer.send(found);
+        })
+        .ok()?;
+    let mut addresses = waiting.recv_timeout(PATIENCE).ok()?.ok()?;
+    let mut seen = std::collections::HashSet::new();
+    addresses.retain(|a| seen.insert(*a));
+    Some(addresses)
+}
+
+impl Resolver {
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks up all `hosts` anew, at most every two seconds; whether it did.
+    pub fn refresh<'a>(&self, hosts: impl Iterator<Item = &'a str>) -> bool {
+        {
+            let mut cache = self.cache();
+            if cache.missed.is_some_and(|at| at.elapsed() < MISS_INTERVAL) {
+                return false;
+            }
+            cache.missed = Some(Instant::now());
+        }
+        let begun = Instant::now();
+        for host in hosts {
+            if begun.elapsed() > PATIENCE {
+                break;
+            }
+            self.renew(host);
+        }
+        true
+    }
+
+    fn renew(&self, host: &str) -> Vec<IpAddr> {
+        let found = look_up(host);
+        let mut cache = self.cache();
+        match found {
+            Some(addresses) => {
+                cache.addresses.insert(host.to_owned(), (Instant::now(), addresses.clone()));
+                addresses
+            }
+            // A resolver that does not answer takes nothing away from what is known.
+            None => cache.addresses.get(host).map(|(_, known)| known.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Addresses of any name or literal, asked for by a person.
+    #[must_use]
+    pub fn resolve(&self, host: &str) -> Vec<IpAddr> {
+        match host.parse::<IpAddr>() {
+            Ok(literal) => vec![canonical(literal)],
+            Err(_) => self.addresses(host),
+        }
+    }
+
+    fn own(&self) -> Vec<IpAddr> {
+        if let Some((at, own)) = &self.cache().own
+            && at.elapsed() < OWN_FRESH
+        {
+            return own.clone();
+        }
+        let own: Vec<IpAddr> = nix::ifaddrs::getifaddrs()
+            .map(|all| {
+                all.filter_map(|i| {
+                    let address = i.address?;
+                    if let Some(v4) = address.as_sockaddr_in() {
+                        return Some(IpAddr::V4(v4.ip()));
+                    }
+                    address.as_sockaddr_in6().map(|v6| canonical(IpAddr::V6(v6.ip())))
+                })
+                .collect()
+            })
+            .unwrap_or_default();
+        self.cache().own = Some((Instant::now(), own.clone()));
+        own
+    }
+}
+
+impl Names for Resolver {
+    fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        if let Some((at, known)) = self.cache().addresses.get(host)
+            && at.elapsed() < FRESH
+        {
+            return known.clone();
+        }
+        self.renew(host)
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.own().contains(&canonical(address))
+    }
+}
+
+/// Whether `address` is one of the host's resolvers (resolv.conf(5); glibc's default is loopback).
+#[must_use]
+pub fn is_resolver(address: IpAddr) -> bool {
+    let text = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+    resolvers(&text).contains(&canonical(address))
+}
+
+fn resolvers(resolv_conf: &str) -> Vec<IpAddr> {
+    let listed: Vec<IpAddr> = resolv_conf
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next() == Some("nameserver")).then(|| words.next())?
+        })
+        .filter_map(|text| text.parse().ok())
+        .map(canonical)
+        // glibc uses the first three (MAXNS).
+        .take(3)
+        .collect();
+    if listed.is_empty() { vec![IpAddr::from([127, 0, 0, 1])] } else { listed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolvers_are_the_first_three_name_servers() {
+        let text = "# c\nsearch x\nnameserver 192.0.2.1\n nameserver ::ffff:192.0.2.2\nnameserver 2001:db8::1\nnameserver 192.0.2.4\nnameservers 192.0.2.9\n";
+        let got: Vec<String> = resolvers(text).iter().map(ToString::to_string).collect();
+        assert_eq!(got, ["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
+        assert_eq!(resolvers(""), [IpAddr::from([127, 0, 0, 1])]);
+    }
+
+    #[test]
+    fn loopback_is_the_bastions_own_address() {
+        assert!(Resolver::default().is_own(IpAddr::from([127, 0, 0, 1])));
+        assert!(!Resolver::default().is_own(IpAddr::from([192, 0, 2, 77])));
+    }
+
+    #[test]
+    fn a_literal_needs_no_resolver() {
+        let got = Resolver::default().resolve("::ffff:192.0.2.1");
+        assert_eq!(got, [IpAddr::from([192, 0, 2, 1])]);
+    }
+
+    #[test]
+    fn misses_look_up_at_most_every_two_seconds() {
+        let resolver = Resolver::default();
+        assert!(resolver.refresh(std::iter::empty()));
+        assert!(!resolver.refresh(std::iter::empty()));
+    }
+}

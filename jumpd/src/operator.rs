@@ -1,0 +1,177 @@
+//! What jumpctl asks: apply, status, explain, sessions.
+
+use crate::generation::{self, Rejection, Store};
+use crate::judge::host_names;
+use crate::state::{Jumpd, refused};
+use jiff::Timestamp;
+use jump_audit::{Event, Kind};
+use jump_policy::{Decision, Destination, Policy, Subject};
+use jump_proto::{Applied, Channel, ChannelError, Explanation, ExplainRequest, Reason, Reply, Status, paths};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+/// Sessions per message: well below the size limit with dozens of connections each.
+const PAGE: usize = 16;
+
+/// A source that no rule names: what an absent `from` means in a rule.
+const ANYWHERE: [IpAddr; 2] = [
+    IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
+
+impl Jumpd {
+    /// Takes the policy on disk into force, or says why not.
+    pub(crate) fn apply(&self, store: &Store, file: &Path) -> Reply {
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.try_apply(store, file) {
+            Ok(applied) => Reply::Applied(applied),
+            Err(Rejection { reason, report }) => {
+                let first = report.lines().next().unwrap_or_default().to_owned();
+                self.note(Event::new(Kind::PolicyRejected).failure().reason(reason).detail(&first));
+                Reply::Rejected { reason, report }
+            }
+        }
+    }
+
+    fn try_apply(&self, store: &Store, file: &Path) -> Result<Applied, Rejection> {
+        let text = generation::read_policy(file)?;
+        let policy = generation::check(&text, file)?;
+        let warnings = policy.warnings().iter().map(ToString::to_string).collect();
+        let in_force = self.generation();
+        if let Some(same) = in_force.filter(|g| g.policy.hash() == policy.hash()) {
+            return Ok(Applied {
+                generation: same.number,
+                policy: policy.hash().to_owned(),
+                changed: false,
+                scope: same.scope(),
+                automation: same.automation(),
+                warnings,
+            });
+        }
+        let generation = store.publish(&text, policy)?;
+        let applied = Applied {
+            generation: generation.number,
+            policy: generation.policy.hash().to_owned(),
+            changed: true,
+            scope: generation.scope(),
+            automation: generation.automation(),
+            warnings,
+        };
+        self.take_into_force(generation);
+        self.note(
+            Event::new(Kind::PolicyApplied)
+                .success()
+                .detail(&format!("generation {}", applied.generation)),
+        );
+        self.rejudge();
+        Ok(applied)
+    }
+
+    pub(crate) fn status(&self) -> Reply {
+        let generation = self.generation();
+        Reply::Status(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: generation.as_ref().map(|g| g.number),
+            policy: generation.as_ref().map(|g| g.policy.hash().to_owned()),
+            scope: generation.as_ref().map(|g| g.scope()).unwrap_or_default(),
+            automation: generation.as_ref().map(|g| g.automation()).unwrap_or_default(),
+            sessions: u64::try_from(self.sessions().len()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// The same decision that the guard would get, with its why.
+    pub(crate) fn explain(&self, ask: &ExplainRequest) -> Reply {
+        let Some(policy) = self.policy() else {
+            return refused(Reason::NoRule, "no policy is in force; run: jumpctl apply");
+        };
+        let at = match ask.at_ms.map(Timestamp::from_millisecond) {
+            None => Timestamp::now(),
+            Some(Ok(at)) => at,
+            Some(Err(e)) => return refused(Reason::Internal, e.to_string()),
+        };
+        let who = Subject { user: ask.user.clone(), groups: ask.groups.clone() };
+        let addresses = self.names.resolve(&ask.host);
+        let listed = host_names(&policy).any(|name| name.eq_ignore_ascii_case(ask.host.trim_end_matches('.')));
+        let destinations: Vec<Destination> = if listed || addresses.is_empty() {
+            vec![Destination::Name(ask.host.clone(), ask.port)]
+        } else {
+            addresses.iter().map(|a| Destination::Address(*a, ask.port)).collect()
+        };
+        let sources = match ask.from {
+            Some(from) => vec![from.to_canonical()],
+            None => sources(&policy, &who),
+        };
+        // The best that any of the sources gets; of several addresses, the worst.
+        let mut best: Option<Decision> = None;
+        for from in sources {
+            let worst = destinations
+                .iter()
+                .map(|to| policy.judge(&who, from, to, ask.via, at, &self.names))
+                .reduce(|a, b| if a.is_allow() { b } else { a });
+            if let Some(worst) = worst {
+                let better = best.as_ref().is_none_or(|best| rank(&worst) > rank(best));
+                if better {
+                    best = Some(worst);
+                }
+            }
+        }
+        let Some(decision) = best else {
+            return refused(Reason::Internal, "nothing to decide");
+        };
+        Reply::Explained(Explanation {
+            allowed: decision.is_allow(),
+            reason: decision.reason(),
+            rule: decision.rule().map(str::to_owned),
+            changes_ms: decision.until().map(Timestamp::as_millisecond),
+            addresses,
+            policy: policy.hash().to_owned(),
+            sentence: decision.sentence(policy.timezone()),
+        })
+    }
+
+    /// Every live session, a page per message.
+    pub(crate) fn list_sessions(&self, operator: &Channel) -> Result<(), ChannelError> {
+        let mut all: Vec<_> = self
+            .sessions()
+            .iter()
+            .filter(|s| s.opened && s.gone_since.is_none())
+            .map(crate::sessions::Session::info)
+            .collect();
+        all.sort_by_key(|s| s.opened_ms);
+        let mut pages = all.chunks(PAGE).peekable();
+        if pages.peek().is_none() {
+            return operator.send(&Reply::Sessions { sessions: Vec::new(), more: false });
+        }
+        while let Some(page) = pages.next() {
+            operator.send(&Reply::Sessions { sessions: page.to_vec(), more: pages.peek().is_some() })?;
+        }
+        Ok(())
+    }
+}
+
+/// An allow is best; of denials, one that time can change.
+fn rank(decision: &Decision) -> u8 {
+    match decision {
+        Decision::Allow { .. } => 2,
+        Decision::Deny { opens: Some(_), .. } => 1,
+        Decision::Deny { .. } => 0,
+    }
+}
+
+/// One address of every network that a rule of this user names, and one that none does.
+fn sources(policy: &Arc<Policy>, who: &Subject) -> Vec<IpAddr> {
+    let mut sources: Vec<IpAddr> = policy
+        .rules_for(who)
+        .filter_map(|rule| rule.from.as_ref())
+        .flatten()
+        .map(|net| net.hosts().next().unwrap_or_else(|| net.addr()))
+        .collect();
+    sources.extend(ANYWHERE);
+    sources
+}
+
+/// The policy file.
+pub(crate) fn policy_file() -> &'static Path {
+    Path::new(paths::POLICY)
+}

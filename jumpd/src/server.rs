@@ -1,0 +1,243 @@
+//! Sockets, threads, and who may ask what.
+
+use crate::endings;
+use crate::flows;
+use crate::generation::Store;
+use crate::host;
+use crate::operator;
+use crate::sessions::Sessions;
+use crate::state::{Jumpd, complain, refused};
+use jump_audit::Journal;
+use jump_mfa::FileStore;
+use jump_proto::{Channel, ChannelError, PeerCredentials, Reason, Reply, Request, TIMEOUT, paths};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Names of the sockets in `jumpd.socket` and `jumpd-shell.socket` (`FileDescriptorName=`, systemd.socket(5)).
+const JUMPD: &str = "jumpd";
+const SHELL: &str = "shell";
+
+/// Connections served at once; beyond, a connection is closed and its asker denies.
+const MOST_CONNECTIONS: usize = 8192;
+/// A connection's thread needs little: no recursion, no large buffers on the stack.
+const STACK: usize = 512 * 1024;
+
+/// Which socket a connection came in on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Jumpd,
+    Shell,
+}
+
+/// Runs the daemon until it is stopped.
+#[must_use]
+pub fn run() -> ExitCode {
+    match start() {
+        Ok(never) => match never {},
+        Err(e) => {
+            complain(&format!("cannot start: {e}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
+    jump_sys::process::set_nondumpable()?;
+    let mut doors = Vec::new();
+    for (name, fd) in jump_sys::activation::sockets()? {
+        match name.as_str() {
+            JUMPD => doors.push((Door::Jumpd, fd)),
+            SHELL => doors.push((Door::Shell, fd)),
+            other => complain(&format!("systemd passed a socket named {other:?}, which is not mine")),
+        }
+    }
+    if !doors.iter().any(|(door, _)| *door == Door::Jumpd) {
+        return Err("no socket named \"jumpd\": start me through jumpd.socket (systemctl start jumpd.socket)".into());
+    }
+    let guard_uid = nix::unistd::User::from_name(paths::GUARD_USER)?
+        .ok_or_else(|| format!("there is no user {:?}: reinstall the package", paths::GUARD_USER))?
+        .uid
+        .as_raw();
+    let state = Path::new(paths::RUNTIME_STATE);
+    let store = Store::new(Path::new(paths::STATE));
+    let generation = match store.load() {
+        Ok(Some(generation)) => Some(generation),
+        Ok(None) => None,
+        Err(e) => {
+            // Nobody gets in, but the operator can still apply a good policy.
+            complain(&format!("the generation in force cannot be read, so everything is denied: {e}"));
+            None
+        }
+    };
+    let jumpd = Arc::new(Jumpd::new(
+        generation,
+        Sessions::load(state)?,
+        FileStore::open(paths::MFA)?,
+        Journal::open(&state.join("audit.chain")),
+    ));
+    flows::follow(Arc::clone(&jumpd))?;
+    endings::watch(Arc::clone(&jumpd))?;
+    let server = Arc::new(Server { jumpd, store, guard_uid, connections: AtomicUsize::new(0) });
+    let mut threads = Vec::new();
+    for (door, fd) in doors {
+        let server = Arc::clone(&server);
+        threads.push(std::thread::Builder::new().name(format!("{door:?}")).spawn(move || server.accept(door, &fd))?);
+    }
+    host::notify_ready();
+    for thread in threads {
+        thread.join().map_err(|_| "a listening thread died")?;
+    }
+    Err("no socket is left to listen on".into())
+}
+
+struct Server {
+    jumpd: Arc<Jumpd>,
+    store: Store,
+    guard_uid: u32,
+    connections: AtomicUsize,
+}
+
+impl Server {
+    fn accept(self: &Arc<Self>, door: Door, listener: &OwnedFd) {
+        loop {
+            match rustix::net::accept_with(listener.as_fd(), rustix::net::SocketFlags::CLOEXEC) {
+                Ok(connection) => self.serve_on_thread(door, connection),
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+                Err(e) => {
+                    complain(&format!("accept: {e}"));
+                    // Out of descriptors or memory: give those that are served time to finish.
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+            }
+        }
+    }
+
+    fn serve_on_thread(self: &Arc<Self>, door: Door, connection: OwnedFd) {
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            complain("too many connections; one was closed");
+            return;
+        }
+        let server = Arc::clone(self);
+        let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || {
+            let channel = Channel::from(connection);
+            // A panic in one connection is a denial for that one: its channel closes.
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| server.serve(door, channel)));
+            server.connections.fetch_sub(1, Ordering::Relaxed);
+            match outcome {
+                Ok(Ok(()) | Err(ChannelError::Closed)) => {}
+                Ok(Err(e)) => complain(&format!("{door:?}: {e}")),
+                Err(_) => complain("a connection's thread panicked; what it asked was denied"),
+            }
+        });
+        if let Err(e) = spawned {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            complain(&format!("cannot start a thread: {e}"));
+        }
+    }
+
+    fn serve(&self, door: Door, channel: Channel) -> Result<(), ChannelError> {
+        let peer = channel.peer()?;
+        match door {
+            Door::Jumpd if peer.uid == 0 => self.serve_root(channel, peer),
+            Door::Jumpd if peer.uid == self.guard_uid => self.serve_guard(channel, peer),
+            Door::Shell if peer.uid == self.guard_uid => self.serve_shell(&channel, peer),
+            _ => {
+                complain(&format!("a connection of uid {} was refused", peer.uid));
+                channel.send(&refused(Reason::Internal, "not for this user"))
+            }
+        }
+    }
+
+    /// pam_jump and jumpctl.
+    fn serve_root(&self, channel: Channel, peer: PeerCredentials) -> Result<(), ChannelError> {
+        channel.set_timeout(Some(TIMEOUT))?;
+        let mut waited = false;
+        loop {
+            let request = match channel.recv::<Request>() {
+                Ok(Some(request)) => request,
+                Ok(None) => return Ok(()),
+                // An operator at a prompt (mfa enroll) keeps the connection; nothing is due.
+                Err(ChannelError::TimedOut) if waited => return Ok(()),
+                Err(ChannelError::TimedOut) => {
+                    waited = true;
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            if let Request::AuthBegin { login } = request {
+                return self.jumpd.authenticate(&channel, login);
+            }
+            if let Request::Sessions = request {
+                self.jumpd.list_sessions(&channel)?;
+                continue;
+            }
+            if let Request::SessionFailed { session, detail } = request {
+                self.jumpd.session_failed(&session, &detail);
+                continue;
+            }
+            channel.send(&self.answer_root(request, peer))?;
+        }
+    }
+
+    fn answer_root(&self, request: Request, peer: PeerCredentials) -> Reply {
+        let jumpd = &self.jumpd;
+        match request {
+            Request::Account { login, mark } => jumpd.account(login, mark.as_ref()),
+            Request::OpenSession { login, mark } => jumpd.open_session(login, mark.as_ref(), peer.pid),
+            Request::CloseSession { .. } => Reply::Done,
+            Request::Apply => jumpd.apply(&self.store, operator::policy_file()),
+            Request::Status => jumpd.status(),
+            Request::Explain(ask) => jumpd.explain(&ask),
+            Request::MfaEnroll { user, uid, confirm } => jumpd.mfa_enroll(&user, uid, confirm),
+            Request::MfaConfirm { user, uid, code } => jumpd.mfa_confirm(&user, uid, &code),
+            Request::MfaStatus { user } => jumpd.mfa_status(user.as_deref()),
+            Request::MfaReset { user, uid } => jumpd.mfa_reset(&user, uid),
+            Request::MfaUnlock { user, uid } => jumpd.mfa_unlock(&user, uid),
+            Request::MfaRecoveryCodes { user, uid } => jumpd.mfa_recovery_codes(&user, uid),
+            Request::Kill { session } => jumpd.kill(&session),
+            _ => refused(Reason::Internal, "not a request of root's"),
+        }
+    }
+
+    /// A session's guard, which asks for its own session only.
+    fn serve_guard(&self, channel: Channel, peer: PeerCredentials) -> Result<(), ChannelError> {
+        channel.set_timeout(Some(TIMEOUT))?;
+        let Some(request) = channel.recv::<Request>()? else {
+            return Ok(());
+        };
+        let jumpd = &self.jumpd;
+        match request {
+            Request::Attach { session, sandbox } => jumpd.attach(channel, peer.pid, &session, &sandbox),
+            Request::Judge(ask) => channel.send(&jumpd.judge(&ask, peer.pid)),
+            Request::Connected { session, cookie, errno } => {
+                jumpd.connected(&session, cookie, errno, peer.pid);
+                channel.send(&Reply::Done)
+            }
+            Request::RefusedLocally { session, reason, destination } => {
+                jumpd.refused_locally(&session, reason, destination, peer.pid);
+                channel.send(&Reply::Done)
+            }
+            Request::Ended { session } => {
+                jumpd.ended(&session, peer.pid);
+                channel.send(&Reply::Done)
+            }
+            _ => channel.send(&refused(Reason::Internal, "not a request of a guard's")),
+        }
+    }
+
+    /// jump-shell: one session's requests, for as long as the shell lives.
+    fn serve_shell(&self, channel: &Channel, peer: PeerCredentials) -> Result<(), ChannelError> {
+        let Some(session) = self.jumpd.attested(peer.pid) else {
+            return channel.send(&refused(Reason::NoSession, "This session is not known."));
+        };
+        channel.set_timeout(None)?;
+        while let Some(request) = channel.recv::<Request>()? {
+            channel.send(&self.jumpd.answer_shell(&session, request))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,371 @@
+//! The live sessions, and what a restarted jumpd must still know of them.
+//!
+//! Each session is a file in `/run/jump/state/sessions`, renewed at every
+//! change: a restart of jumpd forgets neither a session nor an open
+//! connection. The directory is in memory and gone with a reboot, as the
+//! sessions are.
+
+use jump_proto::{Channel, FlowInfo, Push, Reason, SessionId, SessionInfo, Via};
+use jump_audit::{Event, Kind};
+use jump_policy::Subject;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One TCP connection that jumpd allowed, known by its socket's cookie.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Flow {
+    /// Where to.
+    pub destination: SocketAddr,
+    /// The policy's name for it.
+    pub name: Option<String>,
+    /// The rule that allowed it.
+    pub rule: String,
+    /// Since when, milliseconds since the Unix epoch.
+    pub since_ms: i64,
+    /// Which way.
+    pub via: Via,
+}
+
+/// A session's guard, as long as it is connected.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// Its process id, which attests the session to jumpd's sockets.
+    pub pid: i32,
+    /// Where [`Push`] messages go.
+    pub push: Arc<Channel>,
+}
+
+/// One SSH connection.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Who.
+    pub user: String,
+    /// Their uid.
+    pub uid: u32,
+    /// Their system groups.
+    pub groups: Vec<String>,
+    /// From where.
+    pub source: SocketAddr,
+    /// Since when, milliseconds since the Unix epoch.
+    pub opened_ms: i64,
+    /// How the second factor was given.
+    pub mfa: String,
+    /// Methods that sshd verified.
+    pub auth_method: String,
+    /// Fingerprint of the login key.
+    pub key_fingerprint: Option<String>,
+    /// The rule that admitted it.
+    pub rule: Option<String>,
+    /// sshd's monitor.
+    pub monitor: i32,
+    /// Layers in force; empty until the guard is at its post.
+    pub sandbox: String,
+    /// Whether the opening is in the journal.
+    pub opened: bool,
+    /// Open connections by socket cookie.
+    pub flows: BTreeMap<u64, Flow>,
+    /// Payload bytes sent to targets by connections that are closed.
+    pub sent: u64,
+    /// Payload bytes received from targets by connections that are closed.
+    pub received: u64,
+    /// The latest end, and why.
+    pub ends: Option<(i64, Reason)>,
+    /// Whether the user was told of the end.
+    pub warned: bool,
+    /// Set once the session is being ended.
+    pub ending: Option<Reason>,
+    /// The guard, while it is connected.
+    #[serde(skip)]
+    pub guard: Option<Guard>,
+    /// When the session began to be without a guard.
+    #[serde(skip, default = "Instant::now")]
+    pub unguarded_since: Instant,
+    /// When its last process was gone; the record stays a moment for the sockets' ends.
+    #[serde(skip)]
+    pub gone_since: Option<Instant>,
+}
+
+impl Session {
+    /// Who the session is, as decisions and events need it.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker {
+            id: self.id.clone(),
+            user: self.user.clone(),
+            uid: self.uid,
+            groups: self.groups.clone(),
+            source: self.source,
+            mfa: self.mfa.clone(),
+            key_fingerprint: self.key_fingerprint.clone(),
+            sandbox: self.sandbox.clone(),
+        }
+    }
+
+    /// Tells the guard something; a guard that cannot be told asks again when it reconnects.
+    pub fn push(&self, message: &Push) {
+        if let Some(guard) = &self.guard {
+            let _told = guard.push.send(message);
+        }
+    }
+
+    /// What operators and the user see of it.
+    #[must_use]
+    pub fn info(&self) -> SessionInfo {
+        SessionInfo {
+            session: self.id.clone(),
+            user: self.user.clone(),
+            uid: self.uid,
+            source: self.source,
+            opened_ms: self.opened_ms,
+            ends_ms: self.ends.map(|(at, _)| at),
+            ends_reason: self.ends.map(|(_, why)| why),
+            mfa: self.mfa.clone(),
+            key_fingerprint: self.key_fingerprint.clone(),
+            sandbox: self.sandbox.clone(),
+            flows: self
+                .flows
+                .values()
+                .map(|f| FlowInfo {
+                    destination: f.destination,
+                    name: f.name.clone(),
+                    rule: f.rule.clone(),
+                    since_ms: f.since_ms,
+                    via: f.via,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Who a session is: a copy outside the lock, since a decision may wait for the resolver.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    id: SessionId,
+    user: String,
+    uid: u32,
+    groups: Vec<String>,
+    /// From where.
+    pub source: SocketAddr,
+    mfa: String,
+    key_fingerprint: Option<String>,
+    sandbox: String,
+}
+
+impl Asker {
+    /// The session's user as the policy asks for it.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject { user: self.user.clone(), groups: self.groups.clone() }
+    }
+
+    /// An event about the session.
+    #[must_use]
+    pub fn event(&self, kind: Kind) -> Event {
+        let mut event = Event::new(kind)
+            .session(&self.id)
+            .user(&self.user)
+            .uid(self.uid)
+            .source(self.source)
+            .mfa(&self.mfa);
+        if let Some(fingerprint) = &self.key_fingerprint {
+            event = event.key_fingerprint(fingerprint);
+        }
+        if !self.sandbox.is_empty() {
+            event = event.sandbox(&self.sandbox);
+        }
+        event
+    }
+}
+
+/// All live sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    directory: PathBuf,
+    by_id: HashMap<SessionId, Session>,
+}
+
+impl Sessions {
+    /// Reads back the sessions that an earlier jumpd left in `state`.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or read.
+    pub fn load(state: &Path) -> std::io::Result<Self> {
+        let directory = state.join("sessions");
+        std::fs::create_dir_all(&directory)?;
+        let mut by_id = HashMap::new();
+        for entry in std::fs::read_dir(&directory)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|e| e != "json") {
+                continue;
+            }
+            // A record that cannot be read belongs to no session: its guard is refused and ends it.
+            if let Ok(text) = std::fs::read(&path)
+                && let Ok(session) = serde_json::from_slice::<Session>(&text)
+            {
+                by_id.insert(session.id.clone(), session);
+            }
+        }
+        Ok(Self { directory, by_id })
+    }
+
+    /// The session of that id.
+    #[must_use]
+    pub fn get(&self, id: &SessionId) -> Option<&Session> {
+        self.by_id.get(id)
+    }
+
+    /// The session of that id, to change; call [`Sessions::save`] afterwards.
+    pub fn get_mut(&mut self, id: &SessionId) -> Option<&mut Session> {
+        self.by_id.get_mut(id)
+    }
+
+    /// All sessions.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.by_id.values()
+    }
+
+    /// All sessions, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.by_id.values_mut()
+    }
+
+    /// The session whose guard has process id `pid`.
+    #[must_use]
+    pub fn guarded_by(&self, pid: i32) -> Option<&Session> {
+        self.by_id.values().find(|s| s.guard.as_ref().is_some_and(|g| g.pid == pid))
+    }
+
+    /// Sessions of `user` that are not over.
+    #[must_use]
+    pub fn count_of(&self, user: &str) -> usize {
+        self.by_id.values().filter(|s| s.user == user && s.gone_since.is_none()).count()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Takes a new session into the books.
+    ///
+    /// # Errors
+    /// When it cannot be written down; then it is not in the books.
+    pub fn insert(&mut self, session: Session) -> std::io::Result<()> {
+        self.write(&session)?;
+        self.by_id.insert(session.id.clone(), session);
+        Ok(())
+    }
+
+    /// Writes a changed session down.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, id: &SessionId) -> std::io::Result<()> {
+        self.by_id.get(id).map_or(Ok(()), |session| self.write(session))
+    }
+
+    fn write(&self, session: &Session) -> std::io::Result<()> {
+        let path = self.path(&session.id);
+        let temporary = path.with_extension("new");
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(&serde_json::to_vec(session)?)?;
+        // In memory: a rename is enough, nothing survives a crash of the host.
+        std::fs::rename(temporary, path)
+    }
+
+    /// Strikes a session out.
+    pub fn remove(&mut self, id: &SessionId) -> Option<Session> {
+        // A record that stays behind is closed as guardless at the next start.
+        let _gone = std::fs::remove_file(self.path(id));
+        self.by_id.remove(id)
+    }
+
+    fn path(&self, id: &SessionId) -> PathBuf {
+        self.directory.join(format!("{id}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(id: u8) -> Session {
+        Session {
+            id: SessionId::from_bytes([id; 16]),
+            user: "alice".to_owned(),
+            uid: 70001,
+            groups: vec![],
+            source: "192.0.2.1:5022".parse().unwrap(),
+            opened_ms: 1,
+            mfa: "totp".to_owned(),
+            auth_method: "publickey".to_owned(),
+            key_fingerprint: None,
+            rule: None,
+            monitor: 4711,
+            sandbox: String::new(),
+            opened: false,
+            flows: BTreeMap::new(),
+            sent: 0,
+            received: 0,
+            ends: Some((5, Reason::MaxSession)),
+            warned: false,
+            ending: None,
+            guard: None,
+            unguarded_since: Instant::now(),
+            gone_since: None,
+        }
+    }
+
+    #[test]
+    fn a_restart_forgets_neither_a_session_nor_a_connection() {
+        let state = tempfile::tempdir().unwrap();
+        let mut before = Sessions::load(state.path()).unwrap();
+        before.insert(session(1)).unwrap();
+        before.insert(session(2)).unwrap();
+        let id = SessionId::from_bytes([1; 16]);
+        let flow = Flow {
+            destination: "192.0.2.9:22".parse().unwrap(),
+            name: None,
+            rule: "r".to_owned(),
+            since_ms: 3,
+            via: Via::Forward,
+        };
+        before.get_mut(&id).unwrap().flows.insert(u64::MAX, flow);
+        before.save(&id).unwrap();
+        before.remove(&SessionId::from_bytes([2; 16]));
+
+        let after = Sessions::load(state.path()).unwrap();
+        assert_eq!(after.len(), 1);
+        let found = after.get(&id).unwrap();
+        assert_eq!(found.flows[&u64::MAX].rule, "r");
+        assert_eq!(found.ends, Some((5, Reason::MaxSession)));
+        assert_eq!(after.count_of("alice"), 1);
+    }
+
+    #[test]
+    fn a_torn_record_is_no_session() {
+        let state = tempfile::tempdir().unwrap();
+        let mut before = Sessions::load(state.path()).unwrap();
+        before.insert(session(1)).unwrap();
+        let path = before.path(&SessionId::from_bytes([1; 16]));
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(Sessions::load(state.path()).unwrap().is_empty(), "{length}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What all threads of jumpd share, and the one way to the journal.
+
+use crate::connection::{AuthInfo, VerifiedKey};
+use crate::generation::Generation;
+use crate::names::Resolver;
+use crate::sessions::{Session, Sessions};
+use jiff::Timestamp;
+use jump_audit::{AuditError, Event, Journal, Kind};
+use jump_mfa::FileStore;
+use jump_policy::{Policy, Subject};
+use jump_proto::{Login, Reason, Reply, SessionId};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// How long a second factor waits for its session: sshd's `LoginGraceTime` and a little more.
+const MARK_LIFE: Duration = Duration::from_secs(150);
+
+/// A login that is not yet a session.
+#[derive(Debug, Clone)]
+pub(crate) struct Applicant {
+    pub(crate) login: Login,
+    pub(crate) source: SocketAddr,
+    pub(crate) auth: AuthInfo,
+}
+
+impl Applicant {
+    pub(crate) fn subject(&self) -> Subject {
+        Subject { user: self.login.user.clone(), groups: self.login.groups.clone() }
+    }
+
+    pub(crate) fn key(&self) -> Option<&VerifiedKey> {
+        self.auth.key.as_ref()
+    }
+
+    /// An event about this login.
+    pub(crate) fn event(&self, kind: Kind) -> Event {
+        let mut event = Event::new(kind)
+            .user(&self.login.user)
+            .uid(self.login.uid)
+            .source(self.source);
+        if !self.auth.methods.is_empty() {
+            event = event.auth_method(&self.auth.methods);
+        }
+        match self.key() {
+            Some(key) => event.key_fingerprint(&key.fingerprint),
+            None => event,
+        }
+    }
+}
+
+/// A second factor that was given and waits for `account` and `open_session`.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    pub(crate) user: String,
+    pub(crate) connection: String,
+    pub(crate) mfa: String,
+    pub(crate) key_fingerprint: Option<String>,
+    given: Instant,
+}
+
+/// Everything jumpd knows.
+#[derive(Debug)]
+pub(crate) struct Jumpd {
+    generation: RwLock<Option<Arc<Generation>>>,
+    sessions: Mutex<Sessions>,
+    marks: Mutex<HashMap<SessionId, Mark>>,
+    /// One apply at a time.
+    pub(crate) applying: Mutex<()>,
+    pub(crate) names: Resolver,
+    pub(crate) second_factors: FileStore,
+    journal: Journal,
+}
+
+impl Jumpd {
+    pub(crate) fn new(
+        generation: Option<Generation>,
+        sessions: Sessions,
+        second_factors: FileStore,
+        journal: Journal,
+    ) -> Self {
+        Self {
+            generation: RwLock::new(generation.map(Arc::new)),
+            sessions: Mutex::new(sessions),
+            marks: Mutex::new(HashMap::new()),
+            applying: Mutex::new(()),
+            names: Resolver::default(),
+            second_factors,
+            journal,
+        }
+    }
+
+    /// The generation in force.
+    pub(crate) fn generation(&self) -> Option<Arc<Generation>> {
+        self.generation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> Option<Arc<Policy>> {
+        self.generation().map(|g| Arc::clone(&g.policy))
+    }
+
+    pub(crate) fn take_into_force(&self, generation: Generation) {
+        *self.generation.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(generation));
+    }
+
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn marks(&self) -> MutexGuard<'_, HashMap<SessionId, Mark>> {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.retain(|_, mark| mark.given.elapsed() < MARK_LIFE);
+        marks
+    }
+
+    /// Remembers that a second factor was given.
+    pub(crate) fn leave_mark(&self, id: SessionId, who: &Applicant, mfa: &str) {
+        let mark = Mark {
+            user: who.login.user.clone(),
+            connection: who.login.connection.clone(),
+            mfa: mfa.to_owned(),
+            key_fingerprint: who.key().map(|k| k.fingerprint.clone()),
+            given: Instant::now(),
+        };
+        self.marks().insert(id, mark);
+    }
+
+    /// The second factor behind `mark`, if it was given for this very connection.
+    pub(crate) fn find_mark(&self, mark: Option<&SessionId>, who: &Applicant) -> Option<Mark> {
+        let mark = self.marks().get(mark?)?.clone();
+        (mark.user == who.login.user && mark.connection == who.login.connection).then_some(mark)
+    }
+
+    /// Uses a mark up.
+    pub(crate) fn spend_mark(&self, mark: &SessionId) {
+        self.marks().remove(mark);
+    }
+
+    /// Writes an event, with the policy in force. An error means that it is written nowhere.
+    pub(crate) fn write(&self, event: Event) -> Result<(), AuditError> {
+        let event = match self.generation() {
+            Some(generation) => event.policy(generation.policy.hash()),
+            None => event,
+        };
+        self.journal.write(&event)
+    }
+
+    /// Writes an event of something that has happened or is refused anyway.
+    pub(crate) fn note(&self, event: Event) {
+        if let Err(e) = self.write(event) {
+            complain(&format!("an event is lost: {e}"));
+        }
+    }
+
+    /// Writes an event of something about to be allowed; false means that it must not be.
+    pub(crate) fn announce(&self, event: Event) -> bool {
+        match self.write(event) {
+            Ok(()) => true,
+            Err(e) => {
+                complain(&format!("refused, because its event cannot be written: {e}"));
+                false
+            }
+        }
+    }
+}
+
+/// An event about a session.
+pub(crate) fn session_event(kind: Kind, session: &Session) -> Event {
+    session.asker().event(kind)
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// Milliseconds since `since_ms`; 0 where the clock was stepped back.
+pub(crate) fn elapsed_ms(since_ms: i64) -> u64 {
+    u64::try_from(now_ms() - since_ms).unwrap_or(0)
+}
+
+/// A new session id.
+pub(crate) fn new_id() -> Result<SessionId, getrandom::Error> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(SessionId::from_bytes(bytes))
+}
+
+/// A refusal with its sentence.
+pub(crate) fn refused(reason: Reason, message: impl Into<String>) -> Reply {
+    Reply::Refused { reason, message: message.into() }
+}
+
+/// One line on standard error, which systemd keeps in the journal.
+pub(crate) fn complain(text: &str) {
+    use std::io::Write;
+    let _said = writeln!(std::io::stderr(), "jumpd: {text}");
+}
