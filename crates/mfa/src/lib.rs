@@ -1,1 +1,38 @@
-//! Empty so far.
+//! The second factor: one-time codes (RFC 6238), recovery codes, throttling.
+//!
+//! What this crate promises is invariant 3: a code is accepted at most once,
+//! ever, under any concurrency. It rests on two things. Every change of a
+//! user's state is a method of [`Record`], and every record is changed inside
+//! [`Store::update`], which holds the record exclusively from reading it until
+//! the change is durable. A verdict that could not be made durable is an error,
+//! and an error is a refusal.
+//!
+//! Nothing here reads the clock or the environment, logs, or decides who needs
+//! a second factor. Time comes in as an argument; secrets leave only through
+//! [`NewEnrolment`], once.
+
+#![forbid(unsafe_code)]
+
+mod enrol;
+mod file_store;
+mod limits;
+mod record;
+mod recovery;
+mod store;
+mod totp;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use enrol::{
+    Confirmation, NewEnrolment, Status, begin_enrolment, begin_enrolment_with, confirm_enrolment,
+    list, new_recovery_codes, reset, status, unlock,
+};
+pub use file_store::{FileStore, LOCK_WAIT};
+pub use limits::Limits;
+pub use record::{Record, RecordError};
+pub use recovery::CODES;
+pub use store::{Store, StoreError, Who};
+pub use totp::{Algorithm, Params, code_at};
+pub use verify::{Method, Verdict, verify};

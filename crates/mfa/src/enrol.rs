@@ -1,0 +1,281 @@
+//! Giving a user a second factor, showing its state, taking it away.
+
+use crate::record::{NewFactor, Record};
+use crate::recovery::{RecoveryCodes, TypedCode};
+use crate::store::{Store, StoreError, Who};
+use crate::totp::{Key, Params};
+use jump_proto::Secret;
+use std::fmt::Write;
+use zeroize::Zeroizing;
+
+/// What is shown once, to the user, and nowhere kept in this form.
+pub struct NewEnrolment {
+    /// The key, base32 without padding (RFC 4648).
+    pub secret_base32: Secret,
+    /// `otpauth://` URI for the QR code.
+    pub uri: Secret,
+    /// Ten recovery codes.
+    pub recovery_codes: Vec<Secret>,
+}
+
+/// What became of a code that should confirm an enrolment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The new authenticator is in force; this code is used up.
+    Confirmed,
+    /// Not a code of the new authenticator now; it still waits.
+    WrongCode,
+    /// No enrolment waits for a confirmation.
+    NothingPending,
+}
+
+/// Second-factor state of one user; holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Whose.
+    pub who: Who,
+    /// Whether an authenticator is enrolled and confirmed.
+    pub enrolled: bool,
+    /// Whether an enrolment waits for its confirmation.
+    pub pending: bool,
+    /// Recovery codes left.
+    pub recovery_codes_left: u32,
+    /// Wrong codes since the last right one.
+    pub failures: u32,
+    /// Locked until, in milliseconds since the Unix epoch, if locked.
+    pub locked_until_ms: Option<i64>,
+}
+
+impl Status {
+    fn of(record: &Record, now_unix_s: i64) -> Self {
+        Self {
+            who: record.who(),
+            enrolled: record.is_enrolled(),
+            pending: record.is_pending(),
+            recovery_codes_left: record.recovery_codes_left(),
+            failures: record.failures(),
+            locked_until_ms: record
+                .locked_until_s(now_unix_s)
+                .map(|s| s.saturating_mul(1000)),
+        }
+    }
+
+    fn none(who: &Who) -> Self {
+        Self {
+            who: who.clone(),
+            enrolled: false,
+            pending: false,
+            recovery_codes_left: 0,
+            failures: 0,
+            locked_until_ms: None,
+        }
+    }
+}
+
+/// Makes a new key and recovery codes for `who`, with the parameters every app understands.
+///
+/// With `confirm`, the old ones stay in force until [`confirm_enrolment`] brings
+/// a code of the new key; without, the new ones are in force at once, and a
+/// lock-out ends. `issuer` is what the authenticator app shows beside the name.
+///
+/// # Errors
+/// When the record cannot be read, trusted, locked in time or made durable.
+pub fn begin_enrolment<S: Store>(
+    store: &S,
+    who: &Who,
+    issuer: &str,
+    now_unix_s: i64,
+    confirm: bool,
+) -> Result<NewEnrolment, StoreError> {
+    begin_enrolment_with(store, who, issuer, now_unix_s, confirm, Params::default())
+}
+
+/// [`begin_enrolment`] with parameters of choice. Parameters that are not in [`Params`]'s ranges are replaced by the default.
+///
+/// # Errors
+/// As [`begin_enrolment`].
+pub fn begin_enrolment_with<S: Store>(
+    store: &S,
+    who: &Who,
+    issuer: &str,
+    now_unix_s: i64,
+    confirm: bool,
+    params: Params,
+) -> Result<NewEnrolment, StoreError> {
+    let params = if params.problem().is_none() {
+        params
+    } else {
+        Params::default()
+    };
+    let mut bytes = Zeroizing::new(vec![0u8; params.algorithm.key_length()]);
+    getrandom::fill(&mut bytes)?;
+    let (recovery, codes) = RecoveryCodes::generate()?;
+    let new = NewFactor {
+        params,
+        key: Key::from_bytes(bytes),
+        recovery,
+        enrolled_s: now_unix_s,
+    };
+    store.update(who, |slot| {
+        let record = slot.get_or_insert_with(|| Record::new(who));
+        if confirm {
+            record.enrol_pending(&new);
+        } else {
+            record.enrol(&new);
+        }
+        Ok(())
+    })?;
+    Ok(NewEnrolment {
+        secret_base32: Secret::new(new.key.to_base32().as_str().to_owned()),
+        uri: uri(&new, issuer, &who.user),
+        recovery_codes: shown(&codes),
+    })
+}
+
+/// Puts a pending authenticator in force if `code` is its code.
+///
+/// # Errors
+/// When the record cannot be read, trusted, locked in time or made durable.
+pub fn confirm_enrolment<S: Store>(
+    store: &S,
+    who: &Who,
+    code: &str,
+    now_unix_s: i64,
+) -> Result<Confirmation, StoreError> {
+    store.update(who, |slot| {
+        let outcome = match slot {
+            None => None,
+            Some(record) => record.confirm(code, now_unix_s)?,
+        };
+        Ok(match outcome {
+            Some(true) => Confirmation::Confirmed,
+            Some(false) => Confirmation::WrongCode,
+            None => Confirmation::NothingPending,
+        })
+    })
+}
+
+/// Shows one user's state; a user without a record is simply not enrolled.
+///
+/// # Errors
+/// When there is a record that cannot be read or trusted.
+pub fn status<S: Store>(store: &S, who: &Who, now_unix_s: i64) -> Result<Status, StoreError> {
+    Ok(match store.read(who)? {
+        Some(record) => Status::of(&record, now_unix_s),
+        None => Status::none(who),
+    })
+}
+
+/// Shows the state of everyone who has a record, by uid. A record that cannot be read or trusted has its error in its place.
+///
+/// # Errors
+/// When the list itself cannot be had.
+pub fn list<S: Store>(
+    store: &S,
+    now_unix_s: i64,
+) -> Result<Vec<(u32, Result<Status, StoreError>)>, StoreError> {
+    let mut all: Vec<_> = store
+        .read_all()?
+        .into_iter()
+        .map(|(uid, record)| (uid, record.map(|r| Status::of(&r, now_unix_s))))
+        .collect();
+    all.sort_by_key(|(uid, _)| *uid);
+    Ok(all)
+}
+
+/// Forgets key, recovery codes, failures and lock-out. The user cannot log in until enrolled anew.
+///
+/// # Errors
+/// When the record cannot be read, trusted, locked in time or removed for good.
+pub fn reset<S: Store>(store: &S, who: &Who) -> Result<(), StoreError> {
+    store.update(who, |slot| {
+        *slot = None;
+        Ok(())
+    })
+}
+
+/// Ends a lock-out and forgets the failures.
+///
+/// # Errors
+/// [`StoreError::NotEnrolled`], or when the record cannot be read, trusted, locked in time or made durable.
+pub fn unlock<S: Store>(store: &S, who: &Who) -> Result<(), StoreError> {
+    store.update(who, |slot| match slot {
+        Some(record) => {
+            record.unlock();
+            Ok(())
+        }
+        None => Err(StoreError::NotEnrolled(who.clone())),
+    })
+}
+
+/// Makes ten new recovery codes; the old ones are void.
+///
+/// # Errors
+/// [`StoreError::NotEnrolled`], or when the record cannot be read, trusted, locked in time or made durable.
+pub fn new_recovery_codes<S: Store>(store: &S, who: &Who) -> Result<Vec<Secret>, StoreError> {
+    let (stored, codes) = RecoveryCodes::generate()?;
+    store.update(who, |slot| {
+        match slot.as_mut().map(|r| r.replace_recovery_codes(&stored)) {
+            Some(true) => Ok(()),
+            _ => Err(StoreError::NotEnrolled(who.clone())),
+        }
+    })?;
+    Ok(shown(&codes))
+}
+
+fn shown(codes: &[TypedCode]) -> Vec<Secret> {
+    codes
+        .iter()
+        .map(|code| Secret::new(code.as_str().to_owned()))
+        .collect()
+}
+
+/// The key URI format that authenticator apps read from a QR code.
+fn uri(new: &NewFactor, issuer: &str, user: &str) -> Secret {
+    let (issuer, user) = (percent_encode(issuer), percent_encode(user));
+    let key = new.key.to_base32();
+    let Params {
+        algorithm,
+        digits,
+        period_s,
+    } = new.params;
+    Secret::new(format!(
+        "otpauth://totp/{issuer}:{user}?secret={}&issuer={issuer}&algorithm={}&digits={digits}&period={period_s}",
+        key.as_str(),
+        algorithm.as_str(),
+    ))
+}
+
+/// RFC 3986 section 2.1: everything but the unreserved characters.
+fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_uri_is_what_apps_expect() {
+        let new = NewFactor {
+            params: Params::default(),
+            key: Key::from_bytes(Zeroizing::new(b"12345678901234567890".to_vec())),
+            recovery: RecoveryCodes::generate().unwrap().0,
+            enrolled_s: 0,
+        };
+        assert_eq!(
+            uri(&new, "bastion: é", "alice@x").expose(),
+            "otpauth://totp/bastion%3A%20%C3%A9:alice%40x?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
+             &issuer=bastion%3A%20%C3%A9&algorithm=SHA1&digits=6&period=30"
+        );
+    }
+}

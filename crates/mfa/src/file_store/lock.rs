@@ -1,0 +1,51 @@
+//! The exclusive hold on one user's record.
+//!
+//! `flock(2)` rather than POSIX record locks: it belongs to the open file, so
+//! two threads exclude each other as two processes do, and no other descriptor
+//! closed in this process lets it go.
+
+use super::files::{Dir, Names};
+use crate::store::StoreError;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// The longest wait for another process that holds the same user's record.
+pub const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// Between two tries; a holder needs a few milliseconds, most of them in fsync.
+const FIRST_PAUSE: Duration = Duration::from_micros(500);
+const LAST_PAUSE: Duration = Duration::from_millis(8);
+
+/// Held until dropped.
+pub(super) struct Held {
+    _fd: OwnedFd,
+}
+
+impl Dir {
+    /// Takes the lock of one user, waiting at most [`LOCK_WAIT`].
+    pub(super) fn lock(&self, names: &Names) -> Result<Held, StoreError> {
+        let fd = self.open_lock(names)?;
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Held { _fd: fd }),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let waited = began.elapsed();
+                    if waited >= LOCK_WAIT {
+                        return Err(StoreError::Busy {
+                            path: self.path_of(&names.lock),
+                            waited,
+                        });
+                    }
+                    std::thread::sleep(pause.min(LOCK_WAIT - waited));
+                    pause = (pause * 2).min(LAST_PAUSE);
+                }
+                Err(e) => return Err(self.io("lock", &names.lock, e)),
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Stories told over a real store in a temporary directory.

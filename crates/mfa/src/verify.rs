@@ -1,0 +1,73 @@
+//! The one question: is what this user typed a second factor, now?
+
+use crate::limits::Limits;
+use crate::store::{Store, StoreError, Who};
+
+/// How a second factor was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// A one-time code of the authenticator.
+    Totp,
+    /// A recovery code.
+    Recovery {
+        /// Recovery codes left after it.
+        left: u32,
+    },
+}
+
+impl Method {
+    /// The word used in events (`JUMP_MFA`) and in `jumpctl sessions`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Totp => "totp",
+            Self::Recovery { .. } => "recovery",
+        }
+    }
+}
+
+/// What was typed, judged. Only [`Verdict::Accepted`] lets anyone in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A right code, used for the first time; it will never be accepted again.
+    Accepted {
+        /// Which kind.
+        method: Method,
+    },
+    /// Not a code of this user now.
+    Wrong {
+        /// Wrong codes since the last right one, this one included.
+        failures: u32,
+        /// Wrong codes still borne; at 0 this one has locked the user for [`Limits::lockout`].
+        left: u32,
+    },
+    /// A right code that had been used, or one older than a code that has been used. Counts as no failure.
+    Replayed,
+    /// The user is locked; what was typed was not looked at, so a right code stays good.
+    Locked {
+        /// When the lock-out ends, in milliseconds since the Unix epoch.
+        until_ms: i64,
+    },
+    /// The user has no confirmed authenticator.
+    NotEnrolled,
+}
+
+/// Judges what `who` typed at `now_unix_s` (seconds since the Unix epoch).
+///
+/// The verdict is durable when this returns: the step or recovery code is used
+/// up, the failure counted. An error is a refusal.
+///
+/// # Errors
+/// When the user's record cannot be read, trusted, locked in time or made durable.
+pub fn verify<S: Store>(
+    store: &S,
+    who: &Who,
+    typed: &str,
+    now_unix_s: i64,
+    limits: &Limits,
+) -> Result<Verdict, StoreError> {
+    store.update(who, |slot| match slot {
+        None => Ok(Verdict::NotEnrolled),
+        Some(record) => record.judge(typed, now_unix_s, limits),
+    })
+}
