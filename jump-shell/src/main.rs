@@ -1,2 +1,7 @@
-//! Empty so far.
-fn main() {}
+//! The restricted login shell of a jump server; everything is in the library.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    jump_shell::run(std::env::args_os(), jump_proto::paths::SHELL_SOCKET)
+}

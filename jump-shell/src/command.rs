@@ -1,0 +1,181 @@
+//! The commands of this shell, and the refusal of everything else.
+
+use crate::words::{self, WordsError};
+
+/// Longest host name that DNS can hold (RFC 1035 section 2.3.4).
+const HOST_MAX: usize = 255;
+
+/// What the user may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// List the commands.
+    Help,
+    /// Where may I go now?
+    Targets {
+        /// For a program.
+        json: bool,
+    },
+    /// Who am I, until when?
+    Whoami {
+        /// For a program.
+        json: bool,
+    },
+    /// Relay standard input and output to a target.
+    Connect {
+        /// Name or address literal; jumpd resolves it.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// Leave.
+    Exit,
+}
+
+/// A line that is not a command of this shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotACommand {
+    /// What the user can do instead, where that can be told: the end of a sentence.
+    pub(crate) hint: Option<&'static str>,
+}
+
+impl Command {
+    /// Reads one command line, as it came.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, NotACommand> {
+        let words = words::split(line).map_err(|error| NotACommand { hint: hint(line, Some(error)) })?;
+        let command = match words.as_slice() {
+            ["help"] => Some(Self::Help),
+            ["exit"] => Some(Self::Exit),
+            ["targets"] => Some(Self::Targets { json: false }),
+            ["targets", "--json"] => Some(Self::Targets { json: true }),
+            ["whoami"] => Some(Self::Whoami { json: false }),
+            ["whoami", "--json"] => Some(Self::Whoami { json: true }),
+            ["connect", host, port] => connect(host, port),
+            _ => None,
+        };
+        command.ok_or_else(|| NotACommand { hint: hint(line, None) })
+    }
+}
+
+fn connect(host: &str, port: &str) -> Option<Command> {
+    let plain = (1..=HOST_MAX).contains(&host.len())
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'))
+        && !host.starts_with('-');
+    let decimal = port.bytes().all(|b| b.is_ascii_digit()) && !port.starts_with('0');
+    let port = port.parse().ok().filter(|_| decimal)?;
+    plain.then(|| Command::Connect { host: host.to_owned(), port })
+}
+
+/// What to do instead. The first word only chooses the advice; the line is refused whatever it is.
+fn hint(line: &[u8], error: Option<WordsError>) -> Option<&'static str> {
+    let line = String::from_utf8_lossy(line);
+    let first = line.split_ascii_whitespace().next().unwrap_or("");
+    let program = first.rsplit('/').next().unwrap_or(first);
+    match program {
+        "scp" | "sftp-server" | "internal-sftp" | "sftp" => {
+            Some("to copy files go through the jump server, as in: scp -J BASTION FILE TARGET:")
+        }
+        "rsync" => Some(
+            "to copy files go through the jump server, as in: rsync -e 'ssh -J BASTION' FILE TARGET:",
+        ),
+        "git" | "git-upload-pack" | "git-receive-pack" | "git-upload-archive" => {
+            Some("to reach a repository go through the jump server, with: ProxyJump BASTION")
+        }
+        "connect" => Some("it is written: connect HOST PORT"),
+        "whoami" | "targets" => Some("it takes no argument but --json"),
+        "help" | "exit" => Some("it takes no argument"),
+        _ if error == Some(WordsError::TooLong) => Some("it is longer than any command here"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_own_commands_are_known() {
+        let connect = Command::Connect { host: "db1.example.internal".into(), port: 22 };
+        for (line, command) in [
+            ("help", Command::Help),
+            ("exit", Command::Exit),
+            ("whoami", Command::Whoami { json: false }),
+            (" targets  --json ", Command::Targets { json: true }),
+            ("connect db1.example.internal 22", connect),
+            ("connect 2001:db8::1 443", Command::Connect { host: "2001:db8::1".into(), port: 443 }),
+        ] {
+            assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for line in REFUSED {
+            assert!(Command::parse(line.as_bytes()).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn who_copies_files_is_told_how() {
+        for line in ["scp -t /tmp/x", "internal-sftp", "/usr/lib/openssh/sftp-server", "rsync --server -e.LsfxCIvu . x"] {
+            let hint = Command::parse(line.as_bytes()).unwrap_err().hint.unwrap();
+            assert!(hint.contains("-J BASTION"), "{hint}");
+        }
+        let scp = Command::parse(b"scp -t x; sh").unwrap_err().hint.unwrap();
+        assert!(scp.contains("-J BASTION"), "{scp}");
+    }
+
+    /// Attacks A12, A13 and A45, and slips of the pen.
+    const REFUSED: &[&str] = &[
+        "",
+        " ",
+        "sh",
+        "/bin/sh -i",
+        "/bin/sh -c id",
+        "bash --norc",
+        "-c help",
+        "--",
+        "help; sh",
+        "help && sh",
+        "help\nsh",
+        "$(sh)",
+        "`sh`",
+        "whoami | sh",
+        "whoami > /tmp/x",
+        "'whoami'",
+        "WHOAMI",
+        "./whoami",
+        "whoami --help",
+        "whoami --json --json",
+        "targets x",
+        "help me",
+        "exit 0",
+        "scp -t /tmp/x",
+        "scp -f /etc/passwd",
+        "scp -t x; sh",
+        "rsync --server -vlogDtpre.iLsfxCIvu . /tmp",
+        "rsync --server . ; sh",
+        "internal-sftp",
+        "/usr/lib/openssh/sftp-server",
+        "/usr/lib/openssh/sftp-server; sh",
+        "git-upload-pack 'x.git'",
+        "git-receive-pack x.git",
+        "mosh-server new -s",
+        "connect",
+        "connect db1",
+        "connect db1 22 23",
+        "connect db1 0",
+        "connect db1 022",
+        "connect db1 +22",
+        "connect db1 -1",
+        "connect db1 65536",
+        "connect db1 ssh",
+        "connect db1:22",
+        "connect -oProxyCommand=sh 22",
+        "connect /run/jump/jumpd.sock 22",
+        "connect db1%lo 22",
+        "connect $HOST 22",
+        "env",
+        "exec sh",
+        "nc db1 22",
+    ];
+}

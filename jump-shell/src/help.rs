@@ -1,0 +1,26 @@
+//! What `help` prints.
+
+/// The commands, and how to go through the jump server without this shell.
+pub(crate) const TEXT: &str = "\
+This is the jump server's own shell. It runs nothing but:
+
+  targets [--json]     where you may go now, by which rule, until when
+  whoami [--json]      who you are here, since when and until when
+  connect HOST PORT    relay standard input and output to a target (for ProxyCommand)
+  help                 this text
+  exit                 leave
+
+You need no shell here to reach a target. From your own machine, with BASTION
+for the name you came here by and TARGET for one of your targets:
+
+  ssh -J BASTION TARGET
+  scp -J BASTION FILE TARGET:
+  sftp -J BASTION TARGET
+  rsync -e 'ssh -J BASTION' FILE TARGET:
+  ssh -L 5432:TARGET:5432 -N BASTION
+
+or once and for all in ~/.ssh/config:
+
+  Host TARGET
+      ProxyJump BASTION
+";

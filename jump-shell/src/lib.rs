@@ -1,0 +1,82 @@
+//! The restricted login shell: it shows what its user may reach, relays one
+//! connection at a time, and runs nothing.
+//!
+//! sshd starts it for every shell, command and subsystem that is asked of the
+//! bastion. It takes what it needs of its arguments and environment, gives up
+//! every right it can do without ([`sandbox`]), and only then looks at what
+//! the user wants. No text of the user ever reaches another program: there is
+//! no `execve` in its system calls. What the user may do is decided by jumpd;
+//! this program only asks, and prints the answer with every control character
+//! made visible.
+//!
+//! Exit status: 0 done, 1 failed or not answered, 126 not a command of this shell.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod command;
+mod connect;
+mod environment;
+mod help;
+mod interactive;
+mod invocation;
+mod jumpd;
+mod print;
+mod relay;
+pub mod sandbox;
+mod session;
+mod text;
+mod whoami;
+
+pub mod words;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use environment::Environment;
+use invocation::Invocation;
+use jumpd::Jumpd;
+use session::{Outcome, Session};
+
+/// Runs the shell for `arguments` (the program's own name first), asking jumpd at `socket`.
+///
+/// The process is confined for good before anything the user wrote is read,
+/// so the caller has nothing left to do but to exit with the status. Must be
+/// called while the process has one thread: the confinement is the thread's.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, socket: impl AsRef<Path>) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {
+        print::complain("The restricted shell met a fault of its own; please tell the operator.");
+    }));
+    let mut arguments = arguments.into_iter();
+    let name = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    let environment = Environment::read();
+    let invocation = Invocation::new(&arguments, environment.original_command.as_deref());
+    if !environment.is_reduced() {
+        return unconfined(&environment.start_over(&name, &invocation));
+    }
+    let interactive = invocation == Invocation::Interactive;
+    let prepared = match sandbox::enter(socket.as_ref(), interactive) {
+        Ok(prepared) => prepared,
+        Err(error) => return unconfined(&error),
+    };
+    let mut session = Session::new(Jumpd::new(socket.as_ref()), prepared);
+    let outcome = match invocation {
+        Invocation::Interactive => interactive::run(&mut session),
+        Invocation::Command(line) => session.once(&line),
+        Invocation::Refused(arguments) => {
+            session.refuse(arguments.join(OsStr::new(" ")).as_bytes(), None)
+        }
+    };
+    ExitCode::from(outcome.status())
+}
+
+fn unconfined(error: &dyn std::error::Error) -> ExitCode {
+    print::complain(&format!(
+        "The restricted shell cannot confine itself on this host, so it does nothing ({error}); \
+         please tell the operator."
+    ));
+    ExitCode::from(Outcome::Failed.status())
+}

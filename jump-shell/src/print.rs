@@ -1,0 +1,15 @@
+//! The two ways out: an answer on standard output, a sentence on standard error.
+
+use std::io::Write;
+
+/// Writes an answer; false when nobody reads it any more.
+pub(crate) fn answer(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Writes one sentence to the user. A reader that is gone cannot be told so.
+pub(crate) fn complain(sentence: &str) {
+    let line = format!("jump-shell: {sentence}\n");
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
