@@ -31,7 +31,12 @@ pub fn sockets() -> io::Result<Vec<(String, OwnedFd)>> {
         .parse()
         .ok()
         .filter(|count| *count <= 64)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "LISTEN_FDS is not a small number"))?;
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "LISTEN_FDS is not a small number",
+            )
+        })?;
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').map(str::to_owned);
     (FIRST..)
@@ -42,7 +47,9 @@ pub fn sockets() -> io::Result<Vec<(String, OwnedFd)>> {
             crate::check_int(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
             // SAFETY: open, as fcntl(2) has just said; given to this process by
             // its starter, and taken once.
-            Ok((names.next().unwrap_or_default(), unsafe { OwnedFd::from_raw_fd(fd) }))
+            Ok((names.next().unwrap_or_default(), unsafe {
+                OwnedFd::from_raw_fd(fd)
+            }))
         })
         .collect()
 }

@@ -21,7 +21,10 @@ pub fn secure_open(path: &Path, owner: u32) -> io::Result<File> {
     let file = open_no_links(path)?;
     let meta = file.metadata()?;
     let refuse = |why: &str| {
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} {why}", path.display())))
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} {why}", path.display()),
+        ))
     };
     if !meta.is_file() {
         return refuse("is not a regular file");
@@ -37,7 +40,8 @@ pub fn secure_open(path: &Path, owner: u32) -> io::Result<File> {
 
 fn open_no_links(path: &Path) -> io::Result<File> {
     let c_path = CString::new(path.as_os_str().as_bytes())?;
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let flags =
+        libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     // SAFETY: all-zero is a value of open_how.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = u64::from(flags.unsigned_abs());

@@ -42,7 +42,11 @@ pub fn restrict_session() -> io::Result<u32> {
     let abi = abi();
     // RHEL 9.7 says 6 and answers EINVAL to its bits: what counts is what is accepted.
     let steps = [
-        (WITH_SCOPES, SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL, size_of::<RulesetAttr>()),
+        (
+            WITH_SCOPES,
+            SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL,
+            size_of::<RulesetAttr>(),
+        ),
         (WITH_NET, 0, size_of::<RulesetAttr>() - size_of::<u64>()),
     ];
     let mut ceiling = abi;
@@ -87,7 +91,12 @@ pub fn abi() -> u32 {
 fn create(attr: &RulesetAttr, size: usize) -> io::Result<OwnedFd> {
     // SAFETY: the kernel reads `size` bytes, at most the struct's own, and writes none.
     let fd = check(unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::from_ref(attr), size, 0 as libc::c_ulong)
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::from_ref(attr),
+            size,
+            0 as libc::c_ulong,
+        )
     })?;
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
@@ -96,7 +105,11 @@ fn create(attr: &RulesetAttr, size: usize) -> io::Result<OwnedFd> {
 fn restrict(ruleset: &OwnedFd) -> io::Result<()> {
     // SAFETY: the call takes numbers, no pointer.
     check(unsafe {
-        libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0 as libc::c_ulong)
+        libc::syscall(
+            libc::SYS_landlock_restrict_self,
+            ruleset.as_raw_fd(),
+            0 as libc::c_ulong,
+        )
     })
     .map(drop)
 }

@@ -35,7 +35,9 @@ impl Interruptible {
     #[must_use]
     pub fn current() -> Self {
         // SAFETY: takes nothing, cannot fail.
-        Self { tid: unsafe { libc::gettid() } }
+        Self {
+            tid: unsafe { libc::gettid() },
+        }
     }
 
     /// Ends the blocking call the thread is in, if it is in one. The caller

@@ -29,7 +29,10 @@ pub fn set_nondumpable() -> io::Result<()> {
 /// # Errors
 /// When the kernel refuses.
 pub fn set_parent_death_signal(signal: i32) -> io::Result<()> {
-    prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal.unsigned_abs()))
+    prctl(
+        libc::PR_SET_PDEATHSIG,
+        libc::c_ulong::from(signal.unsigned_abs()),
+    )
 }
 
 fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
@@ -94,7 +97,11 @@ pub fn couple_death(connection: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: as above.
     check_int(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_ASYNC) })?;
     // Closed before the coupling stood: no signal will come, so it is given here.
-    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
     // SAFETY: one struct, which lives across the call.
     let ready = check_int(unsafe { libc::poll(&raw mut poll, 1, 0) })?;
     if ready != 0 {

@@ -1,7 +1,7 @@
 //! A handle on one task that the recycling of its number cannot redirect.
 
-use crate::check;
 use super::status::TaskStatus;
+use crate::check;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -52,7 +52,12 @@ impl PidFd {
     pub fn get_fd(&self, fd: RawFd) -> io::Result<OwnedFd> {
         // SAFETY: the call takes numbers, no pointer.
         let copy = check(unsafe {
-            libc::syscall(libc::SYS_pidfd_getfd, self.0.as_raw_fd(), fd, 0 as libc::c_ulong)
+            libc::syscall(
+                libc::SYS_pidfd_getfd,
+                self.0.as_raw_fd(),
+                fd,
+                0 as libc::c_ulong,
+            )
         })?;
         // SAFETY: a new descriptor (with close-on-exec) that nobody else owns.
         Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
@@ -79,7 +84,11 @@ impl PidFd {
     /// Whether the process has ended (its pidfd is readable).
     #[must_use]
     pub fn ended(&self) -> bool {
-        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: self.0.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: one struct, which lives across the call.
         let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
         ready == 1

@@ -81,7 +81,11 @@ pub fn processes() -> io::Result<Vec<i32>> {
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn children(pid: i32) -> io::Result<Vec<i32>> {
-    Ok(table()?.into_iter().filter(|(_, parent)| *parent == pid).map(|(pid, _)| pid).collect())
+    Ok(table()?
+        .into_iter()
+        .filter(|(_, parent)| *parent == pid)
+        .map(|(pid, _)| pid)
+        .collect())
 }
 
 /// Every process that descends from one of `roots`, without these.
@@ -121,9 +125,16 @@ mod tests {
         let text = b"Name:\tUid:\\n0\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t12\nNgid:\t0\nPid:\t13\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t0\t0\t0\t0\n";
         assert_eq!(
             TaskStatus::parse(text),
-            Some(TaskStatus { tgid: 12, ppid: 7, uids: [1, 2, 3, 4] })
+            Some(TaskStatus {
+                tgid: 12,
+                ppid: 7,
+                uids: [1, 2, 3, 4]
+            })
         );
-        assert_eq!(TaskStatus::parse(b"Tgid:\t1\nPPid:\t1\nUid:\t0\t0\t0\n"), None);
+        assert_eq!(
+            TaskStatus::parse(b"Tgid:\t1\nPPid:\t1\nUid:\t0\t0\t0\n"),
+            None
+        );
     }
 
     #[test]

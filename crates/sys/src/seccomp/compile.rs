@@ -34,7 +34,12 @@ const GO: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 const fn op(code: u16, k: u32) -> sock_filter {
-    sock_filter { code, jt: 0, jf: 0, k }
+    sock_filter {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 const fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
@@ -58,7 +63,11 @@ const fn ret(action: Action) -> sock_filter {
 /// Offset of the low half of an argument, and of the high one.
 const fn halves(arg: usize) -> (u32, u32) {
     let first = ARGS + 8 * arg as u32;
-    if cfg!(target_endian = "little") { (first, first + 4) } else { (first + 4, first) }
+    if cfg!(target_endian = "little") {
+        (first, first + 4)
+    } else {
+        (first + 4, first)
+    }
 }
 
 /// A test's instructions; `miss` is how many instructions follow the test in
@@ -73,7 +82,12 @@ fn test(test: &Test, miss: u8) -> Vec<sock_filter> {
             let count = values.len() as u8;
             for (i, value) in (0u8..).zip(values) {
                 let last = i + 1 == count;
-                code.push(jump(EQUAL, *value, count - i - 1, if last { miss } else { 0 }));
+                code.push(jump(
+                    EQUAL,
+                    *value,
+                    count - i - 1,
+                    if last { miss } else { 0 },
+                ));
             }
             code
         }

@@ -49,12 +49,18 @@ impl std::error::Error for InstallError {}
 /// # Errors
 /// [`InstallError`]; the thread is then as it was.
 pub fn install_session_filter() -> Result<SessionFilter, InstallError> {
-    let with = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let with =
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     match install(with) {
-        Ok(listener) => Ok(SessionFilter { listener, waitkill: true }),
+        Ok(listener) => Ok(SessionFilter {
+            listener,
+            waitkill: true,
+        }),
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-            install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)
-                .map(|listener| SessionFilter { listener, waitkill: false })
+            install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER).map(|listener| SessionFilter {
+                listener,
+                waitkill: false,
+            })
         }
         Err(e) => Err(e),
     }

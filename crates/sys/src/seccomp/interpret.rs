@@ -64,6 +64,10 @@ fn run(program: &[sock_filter], data: &seccomp_data) -> Option<u32> {
             _ if code == libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K => accumulator & k != 0,
             _ => return None,
         };
-        at += usize::from(if taken { instruction.jt } else { instruction.jf });
+        at += usize::from(if taken {
+            instruction.jt
+        } else {
+            instruction.jf
+        });
     }
 }

@@ -55,7 +55,11 @@ impl Listener {
     /// # Errors
     /// When it is not a seccomp listener, or the kernel has no user notification.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        let mut sizes = seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
+        let mut sizes = seccomp_notif_sizes {
+            seccomp_notif: 0,
+            seccomp_notif_resp: 0,
+            seccomp_data: 0,
+        };
         // SAFETY: the call writes the three sizes into a struct that lives across it.
         crate::check(unsafe {
             libc::syscall(
@@ -68,7 +72,8 @@ impl Listener {
         let listener = Self {
             fd,
             notification_size: usize::from(sizes.seccomp_notif).max(size_of::<seccomp_notif>()),
-            response_size: usize::from(sizes.seccomp_notif_resp).max(size_of::<seccomp_notif_resp>()),
+            response_size: usize::from(sizes.seccomp_notif_resp)
+                .max(size_of::<seccomp_notif_resp>()),
         };
         // A listener knows that no call has this id; anything else does not know the question.
         match listener.ask_valid(u64::MAX) {
@@ -83,7 +88,11 @@ impl Listener {
         const SYNC_WAKE_UP: libc::c_ulong = 1;
         // SAFETY: this ioctl takes a number, no pointer.
         let _older_kernel = unsafe {
-            libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP)
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+                SYNC_WAKE_UP,
+            )
         };
     }
 
@@ -97,11 +106,17 @@ impl Listener {
         let mut buffer = vec![0u64; self.notification_size.div_ceil(8)];
         // SAFETY: the buffer is as large as the kernel asked for, aligned to 8, and zeroed.
         let got = check_int(unsafe {
-            libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, buffer.as_mut_ptr())
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_RECV,
+                buffer.as_mut_ptr(),
+            )
         });
         match got {
             Ok(_) => {}
-            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => return Ok(None),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {
+                return Ok(None);
+            }
             Err(e) => return Err(e),
         }
         // SAFETY: the buffer is at least as large as the struct, aligned like it,
@@ -118,7 +133,11 @@ impl Listener {
     fn ask_valid(&self, id: u64) -> io::Result<()> {
         // SAFETY: the ioctl reads eight bytes from a value that lives across it.
         check_int(unsafe {
-            libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const id)
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
+                &raw const id,
+            )
         })
         .map(drop)
     }
@@ -140,13 +159,27 @@ impl Listener {
             Answer::Errno(errno) => (0, -errno.abs(), 0),
             Answer::Continue => (0, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
         };
-        let response = seccomp_notif_resp { id, val, error, flags };
+        let response = seccomp_notif_resp {
+            id,
+            val,
+            error,
+            flags,
+        };
         // SAFETY: the buffer is at least as large as the struct and aligned like it.
-        unsafe { buffer.as_mut_ptr().cast::<seccomp_notif_resp>().write(response) };
+        unsafe {
+            buffer
+                .as_mut_ptr()
+                .cast::<seccomp_notif_resp>()
+                .write(response)
+        };
         loop {
             // SAFETY: the ioctl reads the response from a buffer as large as it asked for.
             let sent = check_int(unsafe {
-                libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, buffer.as_mut_ptr())
+                libc::ioctl(
+                    self.fd.as_raw_fd(),
+                    libc::SECCOMP_IOCTL_NOTIF_SEND,
+                    buffer.as_mut_ptr(),
+                )
             });
             match sent {
                 Ok(_) => return Ok(true),

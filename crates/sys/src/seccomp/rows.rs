@@ -85,7 +85,11 @@ const IP_UNICAST_IF: u32 = 50;
 const SO_BINDTOIFINDEX: u32 = 62;
 
 const fn is(arg: usize, values: &'static [u32]) -> Test {
-    Test::In { arg, mask: ALL, values }
+    Test::In {
+        arg,
+        mask: ALL,
+        values,
+    }
 }
 
 macro_rules! rows {
@@ -102,33 +106,87 @@ macro_rules! rows {
 
 /// `libc::SYS_<name>`; spelled out because macros cannot join names.
 macro_rules! paste_number {
-    (connect) => { libc::SYS_connect };
-    (sendto) => { libc::SYS_sendto };
-    (sendmsg) => { libc::SYS_sendmsg };
-    (sendmmsg) => { libc::SYS_sendmmsg };
-    (socket) => { libc::SYS_socket };
-    (socketpair) => { libc::SYS_socketpair };
-    (bind) => { libc::SYS_bind };
-    (listen) => { libc::SYS_listen };
-    (setsockopt) => { libc::SYS_setsockopt };
-    (io_uring_setup) => { libc::SYS_io_uring_setup };
-    (io_uring_enter) => { libc::SYS_io_uring_enter };
-    (io_uring_register) => { libc::SYS_io_uring_register };
-    (ptrace) => { libc::SYS_ptrace };
-    (process_vm_readv) => { libc::SYS_process_vm_readv };
-    (process_vm_writev) => { libc::SYS_process_vm_writev };
-    (process_madvise) => { libc::SYS_process_madvise };
-    (pidfd_getfd) => { libc::SYS_pidfd_getfd };
-    (kcmp) => { libc::SYS_kcmp };
-    (unshare) => { libc::SYS_unshare };
-    (setns) => { libc::SYS_setns };
-    (clone) => { libc::SYS_clone };
-    (clone3) => { libc::SYS_clone3 };
-    (bpf) => { libc::SYS_bpf };
-    (perf_event_open) => { libc::SYS_perf_event_open };
-    (userfaultfd) => { libc::SYS_userfaultfd };
-    (request_key) => { libc::SYS_request_key };
-    (ioctl) => { libc::SYS_ioctl };
+    (connect) => {
+        libc::SYS_connect
+    };
+    (sendto) => {
+        libc::SYS_sendto
+    };
+    (sendmsg) => {
+        libc::SYS_sendmsg
+    };
+    (sendmmsg) => {
+        libc::SYS_sendmmsg
+    };
+    (socket) => {
+        libc::SYS_socket
+    };
+    (socketpair) => {
+        libc::SYS_socketpair
+    };
+    (bind) => {
+        libc::SYS_bind
+    };
+    (listen) => {
+        libc::SYS_listen
+    };
+    (setsockopt) => {
+        libc::SYS_setsockopt
+    };
+    (io_uring_setup) => {
+        libc::SYS_io_uring_setup
+    };
+    (io_uring_enter) => {
+        libc::SYS_io_uring_enter
+    };
+    (io_uring_register) => {
+        libc::SYS_io_uring_register
+    };
+    (ptrace) => {
+        libc::SYS_ptrace
+    };
+    (process_vm_readv) => {
+        libc::SYS_process_vm_readv
+    };
+    (process_vm_writev) => {
+        libc::SYS_process_vm_writev
+    };
+    (process_madvise) => {
+        libc::SYS_process_madvise
+    };
+    (pidfd_getfd) => {
+        libc::SYS_pidfd_getfd
+    };
+    (kcmp) => {
+        libc::SYS_kcmp
+    };
+    (unshare) => {
+        libc::SYS_unshare
+    };
+    (setns) => {
+        libc::SYS_setns
+    };
+    (clone) => {
+        libc::SYS_clone
+    };
+    (clone3) => {
+        libc::SYS_clone3
+    };
+    (bpf) => {
+        libc::SYS_bpf
+    };
+    (perf_event_open) => {
+        libc::SYS_perf_event_open
+    };
+    (userfaultfd) => {
+        libc::SYS_userfaultfd
+    };
+    (request_key) => {
+        libc::SYS_request_key
+    };
+    (ioctl) => {
+        libc::SYS_ioctl
+    };
 }
 
 const AF_UNIX: u32 = libc::AF_UNIX as u32;
@@ -172,6 +230,7 @@ static ROWS: &[Row] = rows! {
     setsockopt [is(1, &[IPV6]), is(2, &[libc::IPV6_RTHDR as u32, libc::IPV6_2292RTHDR as u32, libc::IPV6_2292PKTOPTIONS as u32])] => Errno(libc::EPERM), "source routing: the packets would go elsewhere first";
     setsockopt [is(1, &[IP]), is(2, &[IP_UNICAST_IF])] => Errno(libc::EPERM), "another interface may lead to another host of the same address";
     setsockopt [is(1, &[IPV6]), is(2, &[libc::IPV6_UNICAST_IF as u32])] => Errno(libc::EPERM), "another interface may lead to another host of the same address";
+    setsockopt [is(1, &[SOL_SOCKET]), is(2, &[libc::SO_LINGER as u32])] => Errno(libc::EPERM), "an abortive close wipes the socket's byte counts before they are recorded";
     setsockopt [is(1, &[SOL_SOCKET]), is(2, &[libc::SO_BINDTODEVICE as u32, SO_BINDTOIFINDEX])] => Errno(libc::EPERM), "another interface may lead to another host of the same address";
 
     io_uring_setup => Errno(libc::EPERM), "its CONNECT and SENDMSG never pass this filter";
