@@ -73,10 +73,25 @@ mod tests {
 
     #[test]
     fn the_source_is_an_address_or_nothing() {
-        assert_eq!(source("192.0.2.1 5022 192.0.2.2 22"), Some("192.0.2.1:5022".parse().unwrap()));
-        assert_eq!(source("::ffff:192.0.2.1 5022 ::1 22"), Some("192.0.2.1:5022".parse().unwrap()));
-        assert_eq!(source("fe80::1%eth0 5022 fe80::2 22"), Some("[fe80::1]:5022".parse().unwrap()));
-        for bad in ["", "UNKNOWN 65535 UNKNOWN 65535", "host.example 1 2 3", "192.0.2.1 70000 x 22", "192.0.2.1 22"] {
+        assert_eq!(
+            source("192.0.2.1 5022 192.0.2.2 22"),
+            Some("192.0.2.1:5022".parse().unwrap())
+        );
+        assert_eq!(
+            source("::ffff:192.0.2.1 5022 ::1 22"),
+            Some("192.0.2.1:5022".parse().unwrap())
+        );
+        assert_eq!(
+            source("fe80::1%eth0 5022 fe80::2 22"),
+            Some("[fe80::1]:5022".parse().unwrap())
+        );
+        for bad in [
+            "",
+            "UNKNOWN 65535 UNKNOWN 65535",
+            "host.example 1 2 3",
+            "192.0.2.1 70000 x 22",
+            "192.0.2.1 22",
+        ] {
             assert_eq!(source(bad), None, "{bad}");
         }
     }
@@ -84,18 +99,31 @@ mod tests {
     #[test]
     fn the_key_is_the_one_that_sshd_verified() {
         let blob = "AAAAC3NzaC1lZDI1NTE5AAAAIIgxwUDIDe8+Xsxh1dlGI2HYTGK4EZ/k3mXwLEh0UOtQ";
-        let info = auth_info(&format!("publickey ssh-ed25519 {blob}\nkeyboard-interactive/pam\n"));
+        let info = auth_info(&format!(
+            "publickey ssh-ed25519 {blob}\nkeyboard-interactive/pam\n"
+        ));
         assert_eq!(info.methods, "publickey,keyboard-interactive/pam");
         let key = info.key.unwrap();
         assert_eq!(key.kind, "ssh-ed25519");
         assert!(key.fingerprint.starts_with("SHA256:") && key.fingerprint.len() == 50);
         assert!(!key.is_security_key());
-        assert!(auth_info("publickey sk-ssh-ed25519@openssh.com AAAA\n").key.unwrap().is_security_key());
+        assert!(
+            auth_info("publickey sk-ssh-ed25519@openssh.com AAAA\n")
+                .key
+                .unwrap()
+                .is_security_key()
+        );
     }
 
     #[test]
     fn no_key_is_read_where_none_was_verified() {
-        for text in ["", "password\n", "publickey\n", "publickey ssh-ed25519 !!!\n", "keyboard-interactive/pam publickey\n"] {
+        for text in [
+            "",
+            "password\n",
+            "publickey\n",
+            "publickey ssh-ed25519 !!!\n",
+            "keyboard-interactive/pam publickey\n",
+        ] {
             assert_eq!(auth_info(text).key, None, "{text}");
         }
     }

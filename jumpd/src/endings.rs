@@ -23,19 +23,23 @@ const LAST_FLOWS: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the thread cannot be started.
 pub(crate) fn watch(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
-    std::thread::Builder::new().name("clock".to_owned()).spawn(move || {
-        loop {
-            std::thread::sleep(TICK);
-            jumpd.tick();
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("clock".to_owned())
+        .spawn(move || {
+            loop {
+                std::thread::sleep(TICK);
+                jumpd.tick();
+            }
+        })?;
     Ok(())
 }
 
 impl Jumpd {
     fn tick(&self) {
         let now = now_ms();
-        let warn = self.policy().map_or(0, |p| i64::try_from(p.session().warn.as_millis()).unwrap_or(0));
+        let warn = self.policy().map_or(0, |p| {
+            i64::try_from(p.session().warn.as_millis()).unwrap_or(0)
+        });
         let mut events = Vec::new();
         let mut over = Vec::new();
         {
@@ -43,7 +47,10 @@ impl Jumpd {
             for session in sessions.iter_mut() {
                 if let Some(since) = session.gone_since {
                     if session.flows.is_empty() || since.elapsed() > LAST_FLOWS {
-                        over.push((session.id.clone(), session.ending.unwrap_or(Reason::ClosedByPeer)));
+                        over.push((
+                            session.id.clone(),
+                            session.ending.unwrap_or(Reason::ClosedByPeer),
+                        ));
                     }
                     continue;
                 }
@@ -81,7 +88,11 @@ impl Jumpd {
         };
         for flow in session.flows.values() {
             let event = flow_event(&session, flow).reason(session.ending.unwrap_or(why));
-            self.note(event.failure().detail("the kernel announced no end of this connection; bytes unknown"));
+            self.note(
+                event
+                    .failure()
+                    .detail("the kernel announced no end of this connection; bytes unknown"),
+            );
         }
         if why == Reason::GuardLost {
             self.note(
@@ -92,14 +103,22 @@ impl Jumpd {
             );
         }
         if !session.opened {
-            self.note(session_event(Kind::SessionRefused, &session).failure().reason(Reason::GuardFailed));
+            self.note(
+                session_event(Kind::SessionRefused, &session)
+                    .failure()
+                    .reason(Reason::GuardFailed),
+            );
             return;
         }
         let outcome = session_event(Kind::SessionClosed, &session)
             .reason(why)
             .bytes(session.sent, session.received)
             .duration_ms(elapsed_ms(session.opened_ms));
-        self.note(if why == Reason::GuardLost { outcome.failure() } else { outcome.success() });
+        self.note(if why == Reason::GuardLost {
+            outcome.failure()
+        } else {
+            outcome.success()
+        });
     }
 
     /// Ends a session for an operator.
@@ -108,7 +127,12 @@ impl Jumpd {
             let mut sessions = self.sessions();
             match sessions.get_mut(id) {
                 Some(session) => end(session, Kind::SessionKilled, Reason::Operator),
-                None => return crate::state::refused(Reason::NoSession, "there is no such session; see jumpctl sessions list"),
+                None => {
+                    return crate::state::refused(
+                        Reason::NoSession,
+                        "there is no such session; see jumpctl sessions list",
+                    );
+                }
             }
         };
         self.note(event);
@@ -124,7 +148,13 @@ impl Jumpd {
             .sessions()
             .iter()
             .filter(|s| s.ending.is_none() && s.gone_since.is_none())
-            .map(|s| (s.id.clone(), s.asker(), s.flows.values().cloned().collect::<Vec<_>>()))
+            .map(|s| {
+                (
+                    s.id.clone(),
+                    s.asker(),
+                    s.flows.values().cloned().collect::<Vec<_>>(),
+                )
+            })
             .collect();
         for (id, asker, flows) in live {
             let subject = asker.subject();
@@ -134,7 +164,10 @@ impl Jumpd {
             // A connection that the new policy would refuse ends with its session.
             let flows_allowed = flows.iter().all(|flow| {
                 let to = Destination::Address(flow.destination.ip(), flow.destination.port());
-                matches!(policy.judge(&subject, from, &to, flow.via, now, &self.names), Decision::Allow { .. })
+                matches!(
+                    policy.judge(&subject, from, &to, flow.via, now, &self.names),
+                    Decision::Allow { .. }
+                )
             });
             let event = {
                 let mut sessions = self.sessions();
@@ -143,7 +176,9 @@ impl Jumpd {
                 };
                 if admitted && flows_allowed {
                     session.ends = session_end(&policy, session);
-                    session.push(&Push::EndsAt { ends_ms: session.ends.map(|(at, _)| at) });
+                    session.push(&Push::EndsAt {
+                        ends_ms: session.ends.map(|(at, _)| at),
+                    });
                     // Kept in memory in any case; the file is for a restart.
                     let _saved = sessions.save(&id);
                     None

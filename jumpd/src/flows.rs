@@ -16,15 +16,17 @@ use std::sync::Arc;
 /// When the kernel does not announce; then no forward could be accounted for.
 pub(crate) fn follow(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
     let events = DestroyEvents::open()?;
-    std::thread::Builder::new().name("flows".to_owned()).spawn(move || {
-        for event in events {
-            match event {
-                Ok(end) => jumpd.flow_ended(&end),
-                // ENOBUFS: some ends are lost; their flows are closed with their session, without bytes.
-                Err(e) => complain(&format!("ends of connections may be missed: {e}")),
+    std::thread::Builder::new()
+        .name("flows".to_owned())
+        .spawn(move || {
+            for event in events {
+                match event {
+                    Ok(end) => jumpd.flow_ended(&end),
+                    // ENOBUFS: some ends are lost; their flows are closed with their session, without bytes.
+                    Err(e) => complain(&format!("ends of connections may be missed: {e}")),
+                }
             }
-        }
-    })?;
+        })?;
     Ok(())
 }
 
@@ -32,7 +34,10 @@ impl Jumpd {
     fn flow_ended(&self, end: &TcpDestroyed) {
         let event = {
             let mut sessions = self.sessions();
-            let Some(session) = sessions.iter_mut().find(|s| s.flows.contains_key(&end.cookie)) else {
+            let Some(session) = sessions
+                .iter_mut()
+                .find(|s| s.flows.contains_key(&end.cookie))
+            else {
                 return;
             };
             let Some(flow) = session.flows.remove(&end.cookie) else {
@@ -41,12 +46,10 @@ impl Jumpd {
             session.sent = session.sent.saturating_add(end.bytes_sent);
             session.received = session.received.saturating_add(end.bytes_received);
             let id = session.id.clone();
-            let event = flow_event(session, &flow).bytes(end.bytes_sent, end.bytes_received);
-            let event = if end.established {
-                event.success().reason(session.ending.unwrap_or(Reason::ClosedByPeer))
-            } else {
-                event.failure().reason(Reason::ConnectFailed)
-            };
+            let event = flow_event(session, &flow)
+                .success()
+                .reason(session.ending.unwrap_or(Reason::ClosedByPeer))
+                .bytes(end.bytes_sent, end.bytes_received);
             if let Err(e) = sessions.save(&id) {
                 complain(&format!("session {id} cannot be written down: {e}"));
             }

@@ -50,7 +50,11 @@ impl Generation {
 
     /// Users with `mfa = "none"`.
     pub(crate) fn automation(&self) -> Vec<String> {
-        self.policy.automation().into_iter().map(str::to_owned).collect()
+        self.policy
+            .automation()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -75,7 +79,9 @@ pub(crate) fn read_policy(path: &Path) -> Result<String, Rejection> {
     if !file.metadata().map_err(|e| unreadable(&e))?.is_file() {
         return Err(unreadable(&"not a regular file"));
     }
-    file.take(MAX_POLICY + 1).read_to_string(&mut text).map_err(|e| unreadable(&e))?;
+    file.take(MAX_POLICY + 1)
+        .read_to_string(&mut text)
+        .map_err(|e| unreadable(&e))?;
     if text.len() as u64 > MAX_POLICY {
         return Err(unreadable(&"larger than 4 MiB"));
     }
@@ -85,15 +91,21 @@ pub(crate) fn read_policy(path: &Path) -> Result<String, Rejection> {
 /// Checks a policy as it must be before it may be in force: text, tests, host.
 pub(crate) fn check(text: &str, path: &Path) -> Result<Policy, Rejection> {
     let source = path.display().to_string();
-    let policy = Policy::parse(text, &source, &host::timezone())
-        .map_err(|e| Rejection { reason: Reason::PolicyInvalid, report: e.to_string() })?;
+    let policy = Policy::parse(text, &source, &host::timezone()).map_err(|e| Rejection {
+        reason: Reason::PolicyInvalid,
+        report: e.to_string(),
+    })?;
     let conflicts = policy.conflicts(&host::facts());
     if !conflicts.is_empty() {
-        return Err(Rejection { reason: Reason::HostConflict, report: lines(&conflicts) });
+        return Err(Rejection {
+            reason: Reason::HostConflict,
+            report: lines(&conflicts),
+        });
     }
-    policy
-        .run_tests()
-        .map_err(|red| Rejection { reason: Reason::PolicyTestFailed, report: lines(&red) })?;
+    policy.run_tests().map_err(|red| Rejection {
+        reason: Reason::PolicyTestFailed,
+        report: lines(&red),
+    })?;
     Ok(policy)
 }
 
@@ -119,17 +131,30 @@ fn accounts(policy: &Policy) -> Result<Vec<u8>, jump_accounts::BuildError> {
         gid,
         members: policy.users().map(|u| u.name.clone()).collect(),
     }];
-    groups.extend(policy.groups().map(|g| Group {
-        name: g.name.clone(),
-        gid: g.gid,
-        members: policy.users().filter(|u| u.groups.contains(&g.name)).map(|u| u.name.clone()).collect(),
+    groups.extend(policy.groups().map(|g| {
+        Group {
+            name: g.name.clone(),
+            gid: g.gid,
+            members: policy
+                .users()
+                .filter(|u| u.groups.contains(&g.name))
+                .map(|u| u.name.clone())
+                .collect(),
+        }
     }));
-    IndexBuilder { users, groups, scope: scope(policy) }.build()
+    IndexBuilder {
+        users,
+        groups,
+        scope: scope(policy),
+    }
+    .build()
 }
 
 impl Store {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self {
+            root: root.to_owned(),
+        }
     }
 
     fn generations(&self) -> PathBuf {
@@ -152,11 +177,17 @@ impl Store {
             .and_then(|n| n.to_str())
             .and_then(|n| n.parse().ok())
             .ok_or_else(|| format!("{} does not name a generation", link.display()))?;
-        let path = self.generations().join(format!("{number}")).join("policy.toml");
+        let path = self
+            .generations()
+            .join(format!("{number}"))
+            .join("policy.toml");
         let text = read_policy(&path).map_err(|r| r.report)?;
         let source = path.display().to_string();
         let policy = Policy::parse(&text, &source, &host::timezone()).map_err(|e| e.to_string())?;
-        Ok(Some(Generation { number, policy: Arc::new(policy) }))
+        Ok(Some(Generation {
+            number,
+            policy: Arc::new(policy),
+        }))
     }
 
     /// Writes the next generation and puts it in force on disk.
@@ -164,12 +195,19 @@ impl Store {
     /// # Errors
     /// When anything cannot be written; the generation in force stays.
     pub(crate) fn publish(&self, text: &str, policy: Policy) -> Result<Generation, Rejection> {
-        let index = accounts(&policy).map_err(|e| Rejection { reason: Reason::PolicyInvalid, report: e.to_string() })?;
+        let index = accounts(&policy).map_err(|e| Rejection {
+            reason: Reason::PolicyInvalid,
+            report: e.to_string(),
+        })?;
         let keys = keys::compile(&policy, &jiff::tz::TimeZone::system());
-        let number = self
-            .write(text, &index, &keys)
-            .map_err(|e| Rejection { reason: Reason::NotPersisted, report: format!("the new generation cannot be written: {e}") })?;
-        Ok(Generation { number, policy: Arc::new(policy) })
+        let number = self.write(text, &index, &keys).map_err(|e| Rejection {
+            reason: Reason::NotPersisted,
+            report: format!("the new generation cannot be written: {e}"),
+        })?;
+        Ok(Generation {
+            number,
+            policy: Arc::new(policy),
+        })
     }
 
     fn write(&self, text: &str, index: &[u8], keys: &str) -> io::Result<u64> {
@@ -202,7 +240,13 @@ impl Store {
         Ok(number)
     }
 
-    fn publish_file(&self, name: &str, content: &[u8], mode: u32, group: Option<&str>) -> io::Result<()> {
+    fn publish_file(
+        &self,
+        name: &str,
+        content: &[u8],
+        mode: u32,
+        group: Option<&str>,
+    ) -> io::Result<()> {
         let temporary = self.root.join(format!("{name}.new"));
         write_synced(&temporary, content, mode)?;
         if let Some(group) = group
@@ -301,7 +345,11 @@ mod tests {
     fn a_current_that_cannot_be_read_is_an_error_not_an_empty_policy() {
         let (root, store) = store();
         store.publish(POLICY, parsed()).unwrap();
-        std::fs::write(root.path().join("generations/1/policy.toml"), "version = 1\nusers = ").unwrap();
+        std::fs::write(
+            root.path().join("generations/1/policy.toml"),
+            "version = 1\nusers = ",
+        )
+        .unwrap();
         assert!(store.load().is_err());
     }
 
@@ -311,7 +359,12 @@ mod tests {
         for _ in 0..KEPT + 3 {
             store.publish(POLICY, parsed()).unwrap();
         }
-        assert_eq!(std::fs::read_dir(root.path().join("generations")).unwrap().count(), KEPT);
+        assert_eq!(
+            std::fs::read_dir(root.path().join("generations"))
+                .unwrap()
+                .count(),
+            KEPT
+        );
     }
 
     #[test]

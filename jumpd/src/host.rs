@@ -6,13 +6,20 @@ use std::os::unix::net::UnixDatagram;
 
 /// Names and ids that local files have already.
 pub(crate) fn facts() -> HostFacts {
-    let read = |path| std::fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+    let read = |path| {
+        std::fs::read(path)
+            .map(|b| String::from_utf8_lossy(&b).into_owned())
+            .unwrap_or_default()
+    };
     HostFacts::from_files(&read("/etc/passwd"), &read("/etc/group"))
 }
 
 /// The host's IANA time zone; UTC where it has none.
 pub(crate) fn timezone() -> String {
-    jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()
+    jiff::tz::TimeZone::system()
+        .iana_name()
+        .unwrap_or("UTC")
+        .to_owned()
 }
 
 /// Tells systemd that requests are served from now on (sd_notify(3)); nothing where it did not ask.

@@ -17,7 +17,13 @@ const DNS: u16 = 53;
 
 impl Jumpd {
     /// A guard takes its post and stays connected until the session's end.
-    pub(crate) fn attach(&self, guard: Channel, pid: i32, id: &SessionId, sandbox: &str) -> Result<(), ChannelError> {
+    pub(crate) fn attach(
+        &self,
+        guard: Channel,
+        pid: i32,
+        id: &SessionId,
+        sandbox: &str,
+    ) -> Result<(), ChannelError> {
         let push = Arc::new(guard);
         let reply = self.take_post(&push, pid, id, sandbox);
         let taken = matches!(reply, Reply::Attached { .. });
@@ -38,7 +44,8 @@ impl Jumpd {
                 Ok(None) | Err(_) => break false,
             }
         };
-        if !ended && let Some(session) = self.sessions().get_mut(id)
+        if !ended
+            && let Some(session) = self.sessions().get_mut(id)
             && session.guard.as_ref().is_some_and(|g| g.pid == pid)
         {
             session.guard = None;
@@ -53,7 +60,10 @@ impl Jumpd {
             return refused(Reason::NoSession, "no such session");
         };
         if session.ending.is_some() || session.gone_since.is_some() {
-            return refused(session.ending.unwrap_or(Reason::NoSession), "the session is over");
+            return refused(
+                session.ending.unwrap_or(Reason::NoSession),
+                "the session is over",
+            );
         }
         if session.guard.as_ref().is_some_and(|g| g.pid != pid) {
             return refused(Reason::Internal, "the session has a guard");
@@ -71,10 +81,16 @@ impl Jumpd {
             }
             session.opened = true;
         }
-        session.guard = Some(Guard { pid, push: Arc::clone(push) });
+        session.guard = Some(Guard {
+            pid,
+            push: Arc::clone(push),
+        });
         let ends_ms = session.ends.map(|(at, _)| at);
         if let Err(e) = sessions.save(id) {
-            return refused(Reason::NotPersisted, format!("the session cannot be written down: {e}"));
+            return refused(
+                Reason::NotPersisted,
+                format!("the session cannot be written down: {e}"),
+            );
         }
         Reply::Attached { ends_ms }
     }
@@ -91,16 +107,28 @@ impl Jumpd {
 
     /// May this task connect there? Only a session's own guard may ask.
     pub(crate) fn judge(&self, request: &JudgeRequest, guard: i32) -> Reply {
-        let destination = SocketAddr::new(request.destination.ip().to_canonical(), request.destination.port());
+        let destination = SocketAddr::new(
+            request.destination.ip().to_canonical(),
+            request.destination.port(),
+        );
         let (allowed, reason) = self.judge_connect(request, destination, guard);
         Reply::Judged { allowed, reason }
     }
 
-    fn judge_connect(&self, request: &JudgeRequest, destination: SocketAddr, guard: i32) -> (bool, Reason) {
+    fn judge_connect(
+        &self,
+        request: &JudgeRequest,
+        destination: SocketAddr,
+        guard: i32,
+    ) -> (bool, Reason) {
         let asker = {
             let sessions = self.sessions();
             match sessions.get(&request.session) {
-                Some(s) if s.guard.as_ref().is_some_and(|g| g.pid == guard) && s.ending.is_none() => s.asker(),
+                Some(s)
+                    if s.guard.as_ref().is_some_and(|g| g.pid == guard) && s.ending.is_none() =>
+                {
+                    s.asker()
+                }
                 _ => return (false, Reason::NoSession),
             }
         };
@@ -111,7 +139,9 @@ impl Jumpd {
             return self.deny_forward(&asker, destination, request.via, Reason::NoRule, None);
         };
         match self.decide(&policy, &asker, destination, request.via) {
-            Decision::Allow { rule, target, .. } => self.allow_forward(&asker, request, destination, rule, target),
+            Decision::Allow { rule, target, .. } => {
+                self.allow_forward(&asker, request, destination, rule, target)
+            }
             Decision::Deny { reason, rule, .. } => {
                 self.deny_forward(&asker, destination, request.via, reason, rule.as_deref())
             }
@@ -119,15 +149,29 @@ impl Jumpd {
     }
 
     /// The policy's answer; a miss looks its names up anew once.
-    fn decide(&self, policy: &Policy, asker: &Asker, destination: SocketAddr, via: Via) -> Decision {
+    fn decide(
+        &self,
+        policy: &Policy,
+        asker: &Asker,
+        destination: SocketAddr,
+        via: Via,
+    ) -> Decision {
         let to = Destination::Address(destination.ip(), destination.port());
-        let ask = || policy.judge(&asker.subject(), asker.source.ip(), &to, via, Timestamp::now(), &self.names);
+        let ask = || {
+            policy.judge(
+                &asker.subject(),
+                asker.source.ip(),
+                &to,
+                via,
+                Timestamp::now(),
+                &self.names,
+            )
+        };
         match ask() {
-            Decision::Deny { reason: Reason::NoTarget | Reason::NoRule, .. }
-                if self.names.refresh(host_names(policy)) =>
-            {
-                ask()
-            }
+            Decision::Deny {
+                reason: Reason::NoTarget | Reason::NoRule,
+                ..
+            } if self.names.refresh(host_names(policy)) => ask(),
             answer => answer,
         }
     }
@@ -144,7 +188,16 @@ impl Jumpd {
         let sorting = self.policy().is_some_and(|policy| {
             [Via::Forward, Via::Shell].iter().any(|via| {
                 let to = Destination::Address(destination.ip(), destination.port());
-                policy.judge(&asker.subject(), asker.source.ip(), &to, *via, Timestamp::now(), &self.names).is_allow()
+                policy
+                    .judge(
+                        &asker.subject(),
+                        asker.source.ip(),
+                        &to,
+                        *via,
+                        Timestamp::now(),
+                        &self.names,
+                    )
+                    .is_allow()
             })
         });
         if !sorting {
@@ -161,7 +214,12 @@ impl Jumpd {
         reason: Reason,
         rule: Option<&str>,
     ) -> (bool, Reason) {
-        let mut event = asker.event(Kind::ForwardDenied).failure().reason(reason).destination(destination).via(via);
+        let mut event = asker
+            .event(Kind::ForwardDenied)
+            .failure()
+            .reason(reason)
+            .destination(destination)
+            .via(via);
         if let Some(rule) = rule {
             event = event.rule(rule);
         }
@@ -192,10 +250,19 @@ impl Jumpd {
         }
         let mut sessions = self.sessions();
         // The session may have been ended while the event was written.
-        let Some(session) = sessions.get_mut(&request.session).filter(|s| s.ending.is_none()) else {
+        let Some(session) = sessions
+            .get_mut(&request.session)
+            .filter(|s| s.ending.is_none())
+        else {
             return (false, Reason::NoSession);
         };
-        let flow = Flow { destination, name, rule, since_ms: now_ms(), via: request.via };
+        let flow = Flow {
+            destination,
+            name,
+            rule,
+            since_ms: now_ms(),
+            via: request.via,
+        };
         session.flows.insert(request.cookie, flow);
         if sessions.save(&request.session).is_err() {
             if let Some(session) = sessions.get_mut(&request.session) {
@@ -214,22 +281,40 @@ impl Jumpd {
         }
         let closed = {
             let mut sessions = self.sessions();
-            let Some(session) = sessions.get_mut(id).filter(|s| s.guard.as_ref().is_some_and(|g| g.pid == guard)) else {
+            let Some(session) = sessions
+                .get_mut(id)
+                .filter(|s| s.guard.as_ref().is_some_and(|g| g.pid == guard))
+            else {
                 return;
             };
-            let closed = session.flows.remove(&cookie).map(|flow| flow_event(session, &flow));
+            let closed = session
+                .flows
+                .remove(&cookie)
+                .map(|flow| flow_event(session, &flow));
             // The flow is over whether or not that can be written down.
             let _saved = sessions.save(id);
             closed
         };
         if let Some(event) = closed {
             let error = std::io::Error::from_raw_os_error(errno);
-            self.note(event.failure().reason(Reason::ConnectFailed).bytes(0, 0).detail(&error.to_string()));
+            self.note(
+                event
+                    .failure()
+                    .reason(Reason::ConnectFailed)
+                    .bytes(0, 0)
+                    .detail(&error.to_string()),
+            );
         }
     }
 
     /// A connect that the guard refused by itself.
-    pub(crate) fn refused_locally(&self, id: &SessionId, reason: Reason, destination: Option<SocketAddr>, guard: i32) {
+    pub(crate) fn refused_locally(
+        &self,
+        id: &SessionId,
+        reason: Reason,
+        destination: Option<SocketAddr>,
+        guard: i32,
+    ) {
         let asker = match self.sessions().get(id) {
             Some(s) if s.guard.as_ref().is_some_and(|g| g.pid == guard) => s.asker(),
             _ => return,
@@ -257,8 +342,11 @@ pub(crate) fn flow_event(session: &Session, flow: &Flow) -> Event {
 
 /// Every host name that a target lists.
 pub(crate) fn host_names(policy: &Policy) -> impl Iterator<Item = &str> {
-    policy.targets().flat_map(|target| &target.hosts).filter_map(|host| match host {
-        HostPattern::Name(name) => Some(name.as_str()),
-        _ => None,
-    })
+    policy
+        .targets()
+        .flat_map(|target| &target.hosts)
+        .filter_map(|host| match host {
+            HostPattern::Name(name) => Some(name.as_str()),
+            _ => None,
+        })
 }

@@ -23,7 +23,7 @@ pub fn compile(policy: &Policy, timezone: &TimeZone) -> String {
             text.push('\t');
             text.push_str(&options);
             text.push(' ');
-            text.push_str(&key.to_string());
+            text.push_str(key.line());
             text.push('\n');
         }
     }
@@ -44,7 +44,10 @@ fn options(policy: &Policy, user: &User, timezone: &TimeZone) -> String {
 
 /// `YYYYMMDDHHMMSS` in the host's time zone: the form that every supported sshd reads (`Z` needs 9.1).
 fn expiry(until: Timestamp, timezone: &TimeZone) -> String {
-    until.to_zoned(timezone.clone()).strftime("%Y%m%d%H%M%S").to_string()
+    until
+        .to_zoned(timezone.clone())
+        .strftime("%Y%m%d%H%M%S")
+        .to_string()
 }
 
 /// The lines of one user, as sshd wants them.

@@ -18,7 +18,8 @@ const TYPING: Duration = Duration::from_secs(150);
 /// The one prompt; the same for enrolled, unenrolled and locked users.
 const PROMPT: &str = "Verification code: ";
 /// The one answer to every kind of wrong.
-const NOT_ACCEPTED: &str = "Code not accepted. Each code works once: wait for the next one, then try again.";
+const NOT_ACCEPTED: &str =
+    "Code not accepted. Each code works once: wait for the next one, then try again.";
 /// What a user reads where it is not about the window.
 const NOT_ALLOWED: &str = "Access is not allowed; ask the administrators of this jump server.";
 /// What a user reads where something is broken.
@@ -28,12 +29,18 @@ const BROKEN: &str = "The jump server cannot decide now; please tell its adminis
 fn applicant(login: Login) -> Result<Applicant, Reason> {
     let source = connection::source(&login.connection).ok_or(Reason::NoSourceAddress)?;
     let auth = connection::auth_info(&login.auth_info);
-    Ok(Applicant { login, source, auth })
+    Ok(Applicant {
+        login,
+        source,
+        auth,
+    })
 }
 
 /// The policy's own user must be the host's: a local account of the same name and another uid is somebody else.
 fn is_same_person(policy: &Policy, login: &Login) -> bool {
-    policy.user(&login.user).is_none_or(|user| user.uid == login.uid)
+    policy
+        .user(&login.user)
+        .is_none_or(|user| user.uid == login.uid)
 }
 
 fn is_automation(policy: &Policy, user: &str) -> bool {
@@ -41,7 +48,14 @@ fn is_automation(policy: &Policy, user: &str) -> bool {
 }
 
 impl Jumpd {
-    fn deny_login(&self, kind: Kind, who: &Applicant, session: Option<&SessionId>, reason: Reason, detail: &str) {
+    fn deny_login(
+        &self,
+        kind: Kind,
+        who: &Applicant,
+        session: Option<&SessionId>,
+        reason: Reason,
+        detail: &str,
+    ) {
         let mut event = who.event(kind).failure().reason(reason);
         if let Some(session) = session {
             event = event.session(session);
@@ -70,7 +84,9 @@ impl Jumpd {
             Ok(who) => self.second_factor(pam, &who)?,
             Err(reason) => {
                 self.deny_unreadable(&login, reason);
-                AuthStep::Denied { message: Some(BROKEN.to_owned()) }
+                AuthStep::Denied {
+                    message: Some(BROKEN.to_owned()),
+                }
             }
         };
         pam.send(&Reply::Auth(step))
@@ -82,16 +98,34 @@ impl Jumpd {
             return Ok(denied());
         };
         let Some(policy) = self.policy() else {
-            self.deny_login(Kind::MfaFailed, who, Some(&id), Reason::NoRule, "no policy is in force");
+            self.deny_login(
+                Kind::MfaFailed,
+                who,
+                Some(&id),
+                Reason::NoRule,
+                "no policy is in force",
+            );
             return Ok(denied());
         };
         if !is_same_person(&policy, &who.login) {
-            self.deny_login(Kind::MfaFailed, who, Some(&id), Reason::HostConflict, "the host gives this name another uid than the policy");
+            self.deny_login(
+                Kind::MfaFailed,
+                who,
+                Some(&id),
+                Reason::HostConflict,
+                "the host gives this name another uid than the policy",
+            );
             return Ok(denied());
         }
         // The code is the second factor: without a first one there is nothing to add to.
         let Some(key) = who.key() else {
-            self.deny_login(Kind::MfaFailed, who, Some(&id), Reason::KeyMissing, "sshd verified no public key before the second factor");
+            self.deny_login(
+                Kind::MfaFailed,
+                who,
+                Some(&id),
+                Reason::KeyMissing,
+                "sshd verified no public key before the second factor",
+            );
             return Ok(denied());
         };
         if is_automation(&policy, &who.login.user) {
@@ -101,44 +135,100 @@ impl Jumpd {
         if key.is_security_key() && methods.contains(&Method::SecurityKey) {
             return Ok(self.accept(who, &id, Kind::MfaOk, "security-key", Reason::SecurityKey));
         }
-        pam.send(&Reply::Auth(AuthStep::Prompt { text: PROMPT.to_owned() }))?;
+        pam.send(&Reply::Auth(AuthStep::Prompt {
+            text: PROMPT.to_owned(),
+        }))?;
         pam.set_timeout(Some(TYPING))?;
         let typed = match pam.recv::<Request>()? {
             Some(Request::AuthAnswer { answer }) => answer,
             // Hung up at the prompt: nothing was tried.
             None => return Ok(denied()),
             Some(_) => {
-                self.deny_login(Kind::MfaFailed, who, Some(&id), Reason::Internal, "not an answer to a prompt");
+                self.deny_login(
+                    Kind::MfaFailed,
+                    who,
+                    Some(&id),
+                    Reason::Internal,
+                    "not an answer to a prompt",
+                );
                 return Ok(denied());
             }
         };
         if mfa::is_fake_password(typed.expose()) {
-            self.deny_login(Kind::MfaFailed, who, Some(&id), Reason::UnknownUser, "sshd sent its fake password: the user is denied in sshd_config; not counted");
+            self.deny_login(
+                Kind::MfaFailed,
+                who,
+                Some(&id),
+                Reason::UnknownUser,
+                "sshd sent its fake password: the user is denied in sshd_config; not counted",
+            );
             return Ok(denied());
         }
         if !methods.contains(&Method::Totp) {
-            self.deny_login(Kind::MfaFailed, who, Some(&id), Reason::NotEnrolled, "the policy asks for a security key");
-            return Ok(AuthStep::Denied { message: Some(NOT_ACCEPTED.to_owned()) });
+            self.deny_login(
+                Kind::MfaFailed,
+                who,
+                Some(&id),
+                Reason::NotEnrolled,
+                "the policy asks for a security key",
+            );
+            return Ok(AuthStep::Denied {
+                message: Some(NOT_ACCEPTED.to_owned()),
+            });
         }
         Ok(match mfa::verify(self, &policy, who, typed.expose()) {
-            mfa::Outcome::Accepted { method, detail } => self.accept_detailed(who, &id, method, &detail),
-            mfa::Outcome::Denied { kind, reason, detail } => {
+            mfa::Outcome::Accepted { method, detail } => {
+                self.accept_detailed(who, &id, method, &detail)
+            }
+            mfa::Outcome::Denied {
+                kind,
+                reason,
+                detail,
+            } => {
                 self.deny_login(kind, who, Some(&id), reason, &detail);
-                AuthStep::Denied { message: Some(NOT_ACCEPTED.to_owned()) }
+                AuthStep::Denied {
+                    message: Some(NOT_ACCEPTED.to_owned()),
+                }
             }
             mfa::Outcome::Broken { detail } => {
-                self.deny_login(Kind::MfaFailed, who, Some(&id), Reason::NotPersisted, &detail);
-                AuthStep::Denied { message: Some(BROKEN.to_owned()) }
+                self.deny_login(
+                    Kind::MfaFailed,
+                    who,
+                    Some(&id),
+                    Reason::NotPersisted,
+                    &detail,
+                );
+                AuthStep::Denied {
+                    message: Some(BROKEN.to_owned()),
+                }
             }
         })
     }
 
-    fn accept(&self, who: &Applicant, id: &SessionId, kind: Kind, method: &str, reason: Reason) -> AuthStep {
-        let event = who.event(kind).success().session(id).mfa(method).reason(reason);
+    fn accept(
+        &self,
+        who: &Applicant,
+        id: &SessionId,
+        kind: Kind,
+        method: &str,
+        reason: Reason,
+    ) -> AuthStep {
+        let event = who
+            .event(kind)
+            .success()
+            .session(id)
+            .mfa(method)
+            .reason(reason);
         self.grant(who, id, method, event)
     }
 
-    fn accept_detailed(&self, who: &Applicant, id: &SessionId, method: &str, detail: &str) -> AuthStep {
+    fn accept_detailed(
+        &self,
+        who: &Applicant,
+        id: &SessionId,
+        method: &str,
+        detail: &str,
+    ) -> AuthStep {
         let mut event = who.event(Kind::MfaOk).success().session(id).mfa(method);
         if !detail.is_empty() {
             event = event.detail(detail);
@@ -146,9 +236,17 @@ impl Jumpd {
         self.grant(who, id, method, event)
     }
 
-    fn grant(&self, who: &Applicant, id: &SessionId, method: &str, event: jump_audit::Event) -> AuthStep {
+    fn grant(
+        &self,
+        who: &Applicant,
+        id: &SessionId,
+        method: &str,
+        event: jump_audit::Event,
+    ) -> AuthStep {
         if !self.announce(event) {
-            return AuthStep::Denied { message: Some(BROKEN.to_owned()) };
+            return AuthStep::Denied {
+                message: Some(BROKEN.to_owned()),
+            };
         }
         self.leave_mark(id.clone(), who, method);
         AuthStep::Accepted { mark: id.clone() }
@@ -160,45 +258,79 @@ impl Jumpd {
             Ok(who) => who,
             Err(reason) => {
                 self.deny_unreadable(&login, reason);
-                return Reply::Account { allowed: false, message: Some(BROKEN.to_owned()) };
+                return Reply::Account {
+                    allowed: false,
+                    message: Some(BROKEN.to_owned()),
+                };
             }
         };
         match self.admitted(&who, mark) {
             Ok((rule, _)) => {
-                let mut event = who.event(Kind::AccessAllowed).success().reason(Reason::RuleAllow).rule(&rule);
+                let mut event = who
+                    .event(Kind::AccessAllowed)
+                    .success()
+                    .reason(Reason::RuleAllow)
+                    .rule(&rule);
                 if let Some(mark) = mark {
                     event = event.session(mark);
                 }
                 if self.announce(event) {
-                    Reply::Account { allowed: true, message: None }
+                    Reply::Account {
+                        allowed: true,
+                        message: None,
+                    }
                 } else {
-                    Reply::Account { allowed: false, message: Some(BROKEN.to_owned()) }
+                    Reply::Account {
+                        allowed: false,
+                        message: Some(BROKEN.to_owned()),
+                    }
                 }
             }
             Err(denial) => {
                 self.deny_login(Kind::AccessDenied, &who, mark, denial.reason, denial.detail);
-                Reply::Account { allowed: false, message: Some(denial.message) }
+                Reply::Account {
+                    allowed: false,
+                    message: Some(denial.message),
+                }
             }
         }
     }
 
     /// The rule that admits a login now, and how its second factor was given.
-    fn admitted(&self, who: &Applicant, mark: Option<&SessionId>) -> Result<(String, String), Denial> {
+    fn admitted(
+        &self,
+        who: &Applicant,
+        mark: Option<&SessionId>,
+    ) -> Result<(String, String), Denial> {
         let Some(policy) = self.policy() else {
             return Err(Denial::new(Reason::NoRule, "no policy is in force"));
         };
         if !is_same_person(&policy, &who.login) {
-            return Err(Denial::new(Reason::HostConflict, "the host gives this name another uid than the policy"));
+            return Err(Denial::new(
+                Reason::HostConflict,
+                "the host gives this name another uid than the policy",
+            ));
         }
         let mfa = match self.find_mark(mark, who) {
             Some(mark) => mark.mfa,
             None if is_automation(&policy, &who.login.user) => "none".to_owned(),
-            None => return Err(Denial::new(Reason::MfaMissing, "sshd let this login reach account without a second factor: see jumpctl doctor")),
+            None => {
+                return Err(Denial::new(
+                    Reason::MfaMissing,
+                    "sshd let this login reach account without a second factor: see jumpctl doctor",
+                ));
+            }
         };
         let live = self.sessions().count_of(&who.login.user);
         if live >= usize::try_from(policy.session().concurrent).unwrap_or(usize::MAX) {
-            let message = format!("You have {live} sessions open, which is the most you may have; close one and try again.");
-            return Err(Denial { reason: Reason::TooManySessions, detail: "", message });
+            let message = format!(
+                "You have {live} sessions open, which is the most you may have; close one and try again."
+            );
+            return Err(Denial {
+                reason: Reason::TooManySessions,
+                detail: "",
+                message,
+            });
         }
         match policy.admit(&who.subject(), who.source.ip(), Timestamp::now()) {
             Decision::Allow { rule, .. } => Ok((rule, mfa)),
@@ -208,13 +340,22 @@ impl Jumpd {
                 } else {
                     NOT_ALLOWED.to_owned()
                 };
-                Err(Denial { reason, detail: "", message })
+                Err(Denial {
+                    reason,
+                    detail: "",
+                    message,
+                })
             }
         }
     }
 
     /// `open_session`: a place in the books, waiting for its guard.
-    pub(crate) fn open_session(&self, login: Login, mark: Option<&SessionId>, monitor: i32) -> Reply {
+    pub(crate) fn open_session(
+        &self,
+        login: Login,
+        mark: Option<&SessionId>,
+        monitor: i32,
+    ) -> Reply {
         let who = match applicant(login.clone()) {
             Ok(who) => who,
             Err(reason) => {
@@ -228,7 +369,11 @@ impl Jumpd {
         };
         // Here sshd's list is complete, so this holds for automation users as well.
         if who.key().is_none() {
-            return refuse(Reason::KeyMissing, "sshd verified no public key", NOT_ALLOWED.to_owned());
+            return refuse(
+                Reason::KeyMissing,
+                "sshd verified no public key",
+                NOT_ALLOWED.to_owned(),
+            );
         }
         let (rule, mfa) = match self.admitted(&who, mark) {
             Ok(admitted) => admitted,
@@ -271,12 +416,19 @@ impl Jumpd {
         }
         let ends_ms = session.ends.map(|(at, _)| at);
         if let Err(e) = self.sessions().insert(session) {
-            return refuse(Reason::NotPersisted, &format!("the session cannot be written down: {e}"), BROKEN.to_owned());
+            return refuse(
+                Reason::NotPersisted,
+                &format!("the session cannot be written down: {e}"),
+                BROKEN.to_owned(),
+            );
         }
         if let Some(mark) = mark {
             self.spend_mark(mark);
         }
-        Reply::Opened { session: id, ends_ms }
+        Reply::Opened {
+            session: id,
+            ends_ms,
+        }
     }
 
     /// The monitor could not place the guard: the session never was.
@@ -312,6 +464,10 @@ struct Denial {
 
 impl Denial {
     fn new(reason: Reason, detail: &'static str) -> Self {
-        Self { reason, detail, message: NOT_ALLOWED.to_owned() }
+        Self {
+            reason,
+            detail,
+            message: NOT_ALLOWED.to_owned(),
+        }
     }
 }

@@ -17,36 +17,68 @@ pub(crate) fn is_fake_password(typed: &str) -> bool {
 
 /// What came of a typed code.
 pub(crate) enum Outcome {
-    Accepted { method: &'static str, detail: String },
-    Denied { kind: Kind, reason: Reason, detail: String },
-    Broken { detail: String },
+    Accepted {
+        method: &'static str,
+        detail: String,
+    },
+    Denied {
+        kind: Kind,
+        reason: Reason,
+        detail: String,
+    },
+    Broken {
+        detail: String,
+    },
 }
 
 fn limits(policy: &Policy) -> Limits {
-    Limits { attempts: policy.mfa().attempts, lockout: policy.mfa().lockout }
+    Limits {
+        attempts: policy.mfa().attempts,
+        lockout: policy.mfa().lockout,
+    }
 }
 
 /// Verifies a typed code; the state is durable when this returns.
 pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &str) -> Outcome {
-    let person = Who { uid: who.login.uid, user: who.login.user.clone() };
+    let person = Who {
+        uid: who.login.uid,
+        user: who.login.user.clone(),
+    };
     let now = Timestamp::now().as_second();
-    let denied = |kind, reason, detail: String| Outcome::Denied { kind, reason, detail };
+    let denied = |kind, reason, detail: String| Outcome::Denied {
+        kind,
+        reason,
+        detail,
+    };
     match jump_mfa::verify(&jumpd.second_factors, &person, typed, now, &limits(policy)) {
-        Ok(Verdict::Accepted { method: Method::Totp }) => Outcome::Accepted { method: "totp", detail: String::new() },
-        Ok(Verdict::Accepted { method: Method::Recovery { left } }) => {
-            Outcome::Accepted { method: "recovery", detail: format!("recovery codes left: {left}") }
-        }
-        Ok(Verdict::Wrong { failures, left: 0 }) => {
-            denied(Kind::MfaLocked, Reason::WrongCode, format!("wrong codes: {failures}; the user is locked now"))
-        }
-        Ok(Verdict::Wrong { failures, left }) => {
-            denied(Kind::MfaFailed, Reason::WrongCode, format!("wrong codes: {failures}, left: {left}"))
-        }
+        Ok(Verdict::Accepted {
+            method: Method::Totp,
+        }) => Outcome::Accepted {
+            method: "totp",
+            detail: String::new(),
+        },
+        Ok(Verdict::Accepted {
+            method: Method::Recovery { left },
+        }) => Outcome::Accepted {
+            method: "recovery",
+            detail: format!("recovery codes left: {left}"),
+        },
+        Ok(Verdict::Wrong { failures, left: 0 }) => denied(
+            Kind::MfaLocked,
+            Reason::WrongCode,
+            format!("wrong codes: {failures}; the user is locked now"),
+        ),
+        Ok(Verdict::Wrong { failures, left }) => denied(
+            Kind::MfaFailed,
+            Reason::WrongCode,
+            format!("wrong codes: {failures}, left: {left}"),
+        ),
         Ok(Verdict::Replayed) => denied(Kind::MfaReplayed, Reason::ReplayedCode, String::new()),
         Ok(Verdict::Locked { until_ms }) => denied(
             Kind::MfaFailed,
             Reason::LockedOut,
-            Timestamp::from_millisecond(until_ms).map_or_else(|_| String::new(), |t| format!("locked until {t}")),
+            Timestamp::from_millisecond(until_ms)
+                .map_or_else(|_| String::new(), |t| format!("locked until {t}")),
         ),
         Ok(Verdict::NotEnrolled) => denied(
             Kind::MfaFailed,
@@ -55,7 +87,9 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
         ),
         Err(e) => {
             complain(&format!("second factor of {person}: {e}"));
-            Outcome::Broken { detail: e.to_string() }
+            Outcome::Broken {
+                detail: e.to_string(),
+            }
         }
     }
 }
@@ -65,17 +99,31 @@ impl Jumpd {
     fn person(&self, user: &str, uid: Option<u32>) -> Result<Who, Reply> {
         let known = self.policy().and_then(|p| p.user(user).map(|u| u.uid));
         match known.or(uid) {
-            Some(0) => Err(refused(Reason::UnknownUser, "root has no second factor here: pam_jump leaves root alone")),
-            Some(uid) => Ok(Who { uid, user: user.to_owned() }),
+            Some(0) => Err(refused(
+                Reason::UnknownUser,
+                "root has no second factor here: pam_jump leaves root alone",
+            )),
+            Some(uid) => Ok(Who {
+                uid,
+                user: user.to_owned(),
+            }),
             None => Err(refused(
                 Reason::UnknownUser,
-                format!("{user:?} is neither in the policy in force nor known to the host; add [users.{user}] to /etc/jump/policy.toml first"),
+                format!(
+                    "{user:?} is neither in the policy in force nor known to the host; add [users.{user}] to /etc/jump/policy.toml first"
+                ),
             )),
         }
     }
 
     fn mfa_event(&self, kind: Kind, who: &Who, detail: &str) -> bool {
-        self.announce(Event::new(kind).success().user(&who.user).uid(who.uid).detail(detail))
+        self.announce(
+            Event::new(kind)
+                .success()
+                .user(&who.user)
+                .uid(who.uid)
+                .detail(detail),
+        )
     }
 
     /// A new secret; with `confirm` the old one stays valid until a code proves the new one.
@@ -84,13 +132,27 @@ impl Jumpd {
             Ok(who) => who,
             Err(reply) => return reply,
         };
-        if self.policy().is_some_and(|p| p.automation().contains(&user)) {
-            return refused(Reason::MfaNotRequired, format!("{user} has mfa = \"none\" in the policy and is never asked for a code"));
+        if self
+            .policy()
+            .is_some_and(|p| p.automation().contains(&user))
+        {
+            return refused(
+                Reason::MfaNotRequired,
+                format!("{user} has mfa = \"none\" in the policy and is never asked for a code"),
+            );
         }
-        let host = nix::unistd::gethostname().map_or_else(|_| "jump".to_owned(), |h| h.to_string_lossy().into_owned());
-        let detail = if confirm { "waits for its first code" } else { "valid at once" };
+        let host = nix::unistd::gethostname()
+            .map_or_else(|_| "jump".to_owned(), |h| h.to_string_lossy().into_owned());
+        let detail = if confirm {
+            "waits for its first code"
+        } else {
+            "valid at once"
+        };
         if !self.mfa_event(Kind::MfaEnrolled, &who, detail) {
-            return refused(Reason::AuditFailed, "the event cannot be written, so nothing was changed; see journalctl -u jumpd");
+            return refused(
+                Reason::AuditFailed,
+                "the event cannot be written, so nothing was changed; see journalctl -u jumpd",
+            );
         }
         let now = Timestamp::now().as_second();
         match jump_mfa::begin_enrolment(&self.second_factors, &who, &host, now, confirm) {
@@ -115,8 +177,14 @@ impl Jumpd {
                 self.mfa_event(Kind::MfaEnrolled, &who, "confirmed by a code");
                 Reply::Done
             }
-            Ok(Confirmation::WrongCode) => refused(Reason::WrongCode, "that is not the code the new secret gives now; check the clocks and try the next code"),
-            Ok(Confirmation::NothingPending) => refused(Reason::NotEnrolled, "no enrolment waits for a code; begin one with: jumpctl mfa enroll"),
+            Ok(Confirmation::WrongCode) => refused(
+                Reason::WrongCode,
+                "that is not the code the new secret gives now; check the clocks and try the next code",
+            ),
+            Ok(Confirmation::NothingPending) => refused(
+                Reason::NotEnrolled,
+                "no enrolment waits for a code; begin one with: jumpctl mfa enroll",
+            ),
             Err(e) => broken(&who, &e),
         }
     }
@@ -126,7 +194,14 @@ impl Jumpd {
         let policy = self.policy();
         let mut people: Vec<Who> = policy
             .iter()
-            .flat_map(|p| p.users().map(|u| Who { uid: u.uid, user: u.name.clone() }).collect::<Vec<_>>())
+            .flat_map(|p| {
+                p.users()
+                    .map(|u| Who {
+                        uid: u.uid,
+                        user: u.name.clone(),
+                    })
+                    .collect::<Vec<_>>()
+            })
             .collect();
         match jump_mfa::list(&self.second_factors, Timestamp::now().as_second()) {
             Ok(records) => {
@@ -141,12 +216,17 @@ impl Jumpd {
         if let Some(user) = user {
             people.retain(|who| who.user == user);
             if people.is_empty() {
-                return refused(Reason::UnknownUser, format!("{user:?} is not in the policy and has no second factor"));
+                return refused(
+                    Reason::UnknownUser,
+                    format!("{user:?} is not in the policy and has no second factor"),
+                );
             }
         }
         let mut users = Vec::with_capacity(people.len());
         for who in people {
-            let automation = policy.as_ref().is_some_and(|p| p.automation().contains(&who.user.as_str()));
+            let automation = policy
+                .as_ref()
+                .is_some_and(|p| p.automation().contains(&who.user.as_str()));
             match jump_mfa::status(&self.second_factors, &who, Timestamp::now().as_second()) {
                 Ok(status) => users.push(describe(&who, &status, automation)),
                 Err(e) => return broken(&who, &e),
@@ -157,22 +237,31 @@ impl Jumpd {
 
     /// Forgets secret and recovery codes.
     pub(crate) fn mfa_reset(&self, user: &str, uid: Option<u32>) -> Reply {
-        self.mfa_change(user, uid, Kind::MfaReset, "secret and recovery codes forgotten", |who| {
-            jump_mfa::reset(&self.second_factors, who).map(|_| Reply::Done)
-        })
+        self.mfa_change(
+            user,
+            uid,
+            Kind::MfaReset,
+            "secret and recovery codes forgotten",
+            |who| jump_mfa::reset(&self.second_factors, who).map(|_| Reply::Done),
+        )
     }
 
     /// Ends a lock-out.
     pub(crate) fn mfa_unlock(&self, user: &str, uid: Option<u32>) -> Reply {
-        self.mfa_change(user, uid, Kind::MfaReset, "lock-out ended by an operator", |who| {
-            jump_mfa::unlock(&self.second_factors, who).map(|_| Reply::Done)
-        })
+        self.mfa_change(
+            user,
+            uid,
+            Kind::MfaReset,
+            "lock-out ended by an operator",
+            |who| jump_mfa::unlock(&self.second_factors, who).map(|_| Reply::Done),
+        )
     }
 
     /// Ten new recovery codes; the old ones are void.
     pub(crate) fn mfa_recovery_codes(&self, user: &str, uid: Option<u32>) -> Reply {
         self.mfa_change(user, uid, Kind::MfaEnrolled, "new recovery codes", |who| {
-            jump_mfa::new_recovery_codes(&self.second_factors, who).map(|codes| Reply::RecoveryCodes { codes })
+            jump_mfa::new_recovery_codes(&self.second_factors, who)
+                .map(|codes| Reply::RecoveryCodes { codes })
         })
     }
 
@@ -225,7 +314,9 @@ mod tests {
     #[test]
     fn sshds_fake_password_is_told_from_a_code() {
         assert!(is_fake_password("\u{8}\n\r\u{7f}INCORRECT"));
-        assert!(is_fake_password("\u{8}\n\r\u{7f}INCORRECT\u{8}\n\r\u{7f}IN"));
+        assert!(is_fake_password(
+            "\u{8}\n\r\u{7f}INCORRECT\u{8}\n\r\u{7f}IN"
+        ));
         assert!(!is_fake_password("123456"));
         assert!(!is_fake_password("INCORRECT"));
     }

@@ -32,7 +32,7 @@ struct Cache {
 
 /// The resolver as jumpd uses it.
 #[derive(Debug, Default)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     cache: Mutex<Cache>,
 }
 
@@ -66,7 +66,7 @@ impl Resolver {
     }
 
     /// Looks up all `hosts` anew, at most every two seconds; whether it did.
-    pub fn refresh<'a>(&self, hosts: impl Iterator<Item = &'a str>) -> bool {
+    pub(crate) fn refresh<'a>(&self, hosts: impl Iterator<Item = &'a str>) -> bool {
         {
             let mut cache = self.cache();
             if cache.missed.is_some_and(|at| at.elapsed() < MISS_INTERVAL) {
@@ -89,17 +89,23 @@ impl Resolver {
         let mut cache = self.cache();
         match found {
             Some(addresses) => {
-                cache.addresses.insert(host.to_owned(), (Instant::now(), addresses.clone()));
+                cache
+                    .addresses
+                    .insert(host.to_owned(), (Instant::now(), addresses.clone()));
                 addresses
             }
             // A resolver that does not answer takes nothing away from what is known.
-            None => cache.addresses.get(host).map(|(_, known)| known.clone()).unwrap_or_default(),
+            None => cache
+                .addresses
+                .get(host)
+                .map(|(_, known)| known.clone())
+                .unwrap_or_default(),
         }
     }
 
     /// Addresses of any name or literal, asked for by a person.
     #[must_use]
-    pub fn resolve(&self, host: &str) -> Vec<IpAddr> {
+    pub(crate) fn resolve(&self, host: &str) -> Vec<IpAddr> {
         match host.parse::<IpAddr>() {
             Ok(literal) => vec![canonical(literal)],
             Err(_) => self.addresses(host),
@@ -119,7 +125,9 @@ impl Resolver {
                     if let Some(v4) = address.as_sockaddr_in() {
                         return Some(IpAddr::V4(v4.ip()));
                     }
-                    address.as_sockaddr_in6().map(|v6| canonical(IpAddr::V6(v6.ip())))
+                    address
+                        .as_sockaddr_in6()
+                        .map(|v6| canonical(IpAddr::V6(v6.ip())))
                 })
                 .collect()
             })
@@ -146,7 +154,7 @@ impl Names for Resolver {
 
 /// Whether `address` is one of the host's resolvers (resolv.conf(5); glibc's default is loopback).
 #[must_use]
-pub fn is_resolver(address: IpAddr) -> bool {
+pub(crate) fn is_resolver(address: IpAddr) -> bool {
     let text = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
     resolvers(&text).contains(&canonical(address))
 }
@@ -163,7 +171,11 @@ fn resolvers(resolv_conf: &str) -> Vec<IpAddr> {
         // glibc uses the first three (MAXNS).
         .take(3)
         .collect();
-    if listed.is_empty() { vec![IpAddr::from([127, 0, 0, 1])] } else { listed }
+    if listed.is_empty() {
+        vec![IpAddr::from([127, 0, 0, 1])]
+    } else {
+        listed
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use crate::state::{Jumpd, refused};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_policy::{Decision, Destination, Policy, Subject};
-use jump_proto::{Applied, Channel, ChannelError, Explanation, ExplainRequest, Reason, Reply, Status, paths};
+use jump_proto::{
+    Applied, Channel, ChannelError, ExplainRequest, Explanation, Reason, Reply, Status, paths,
+};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -28,7 +30,12 @@ impl Jumpd {
             Ok(applied) => Reply::Applied(applied),
             Err(Rejection { reason, report }) => {
                 let first = report.lines().next().unwrap_or_default().to_owned();
-                self.note(Event::new(Kind::PolicyRejected).failure().reason(reason).detail(&first));
+                self.note(
+                    Event::new(Kind::PolicyRejected)
+                        .failure()
+                        .reason(reason)
+                        .detail(&first),
+                );
                 Reply::Rejected { reason, report }
             }
         }
@@ -75,7 +82,10 @@ impl Jumpd {
             generation: generation.as_ref().map(|g| g.number),
             policy: generation.as_ref().map(|g| g.policy.hash().to_owned()),
             scope: generation.as_ref().map(|g| g.scope()).unwrap_or_default(),
-            automation: generation.as_ref().map(|g| g.automation()).unwrap_or_default(),
+            automation: generation
+                .as_ref()
+                .map(|g| g.automation())
+                .unwrap_or_default(),
             sessions: u64::try_from(self.sessions().len()).unwrap_or(u64::MAX),
         })
     }
@@ -90,13 +100,20 @@ impl Jumpd {
             Some(Ok(at)) => at,
             Some(Err(e)) => return refused(Reason::Internal, e.to_string()),
         };
-        let who = Subject { user: ask.user.clone(), groups: ask.groups.clone() };
+        let who = Subject {
+            user: ask.user.clone(),
+            groups: ask.groups.clone(),
+        };
         let addresses = self.names.resolve(&ask.host);
-        let listed = host_names(&policy).any(|name| name.eq_ignore_ascii_case(ask.host.trim_end_matches('.')));
+        let listed = host_names(&policy)
+            .any(|name| name.eq_ignore_ascii_case(ask.host.trim_end_matches('.')));
         let destinations: Vec<Destination> = if listed || addresses.is_empty() {
             vec![Destination::Name(ask.host.clone(), ask.port)]
         } else {
-            addresses.iter().map(|a| Destination::Address(*a, ask.port)).collect()
+            addresses
+                .iter()
+                .map(|a| Destination::Address(*a, ask.port))
+                .collect()
         };
         let sources = match ask.from {
             Some(from) => vec![from.to_canonical()],
@@ -141,10 +158,16 @@ impl Jumpd {
         all.sort_by_key(|s| s.opened_ms);
         let mut pages = all.chunks(PAGE).peekable();
         if pages.peek().is_none() {
-            return operator.send(&Reply::Sessions { sessions: Vec::new(), more: false });
+            return operator.send(&Reply::Sessions {
+                sessions: Vec::new(),
+                more: false,
+            });
         }
         while let Some(page) = pages.next() {
-            operator.send(&Reply::Sessions { sessions: page.to_vec(), more: pages.peek().is_some() })?;
+            operator.send(&Reply::Sessions {
+                sessions: page.to_vec(),
+                more: pages.peek().is_some(),
+            })?;
         }
         Ok(())
     }

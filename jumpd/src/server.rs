@@ -51,14 +51,21 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
         match name.as_str() {
             JUMPD => doors.push((Door::Jumpd, fd)),
             SHELL => doors.push((Door::Shell, fd)),
-            other => complain(&format!("systemd passed a socket named {other:?}, which is not mine")),
+            other => complain(&format!(
+                "systemd passed a socket named {other:?}, which is not mine"
+            )),
         }
     }
     if !doors.iter().any(|(door, _)| *door == Door::Jumpd) {
         return Err("no socket named \"jumpd\": start me through jumpd.socket (systemctl start jumpd.socket)".into());
     }
     let guard_uid = nix::unistd::User::from_name(paths::GUARD_USER)?
-        .ok_or_else(|| format!("there is no user {:?}: reinstall the package", paths::GUARD_USER))?
+        .ok_or_else(|| {
+            format!(
+                "there is no user {:?}: reinstall the package",
+                paths::GUARD_USER
+            )
+        })?
         .uid
         .as_raw();
     let state = Path::new(paths::RUNTIME_STATE);
@@ -68,7 +75,9 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
         Ok(None) => None,
         Err(e) => {
             // Nobody gets in, but the operator can still apply a good policy.
-            complain(&format!("the generation in force cannot be read, so everything is denied: {e}"));
+            complain(&format!(
+                "the generation in force cannot be read, so everything is denied: {e}"
+            ));
             None
         }
     };
@@ -80,11 +89,20 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     ));
     flows::follow(Arc::clone(&jumpd))?;
     endings::watch(Arc::clone(&jumpd))?;
-    let server = Arc::new(Server { jumpd, store, guard_uid, connections: AtomicUsize::new(0) });
+    let server = Arc::new(Server {
+        jumpd,
+        store,
+        guard_uid,
+        connections: AtomicUsize::new(0),
+    });
     let mut threads = Vec::new();
     for (door, fd) in doors {
         let server = Arc::clone(&server);
-        threads.push(std::thread::Builder::new().name(format!("{door:?}")).spawn(move || server.accept(door, &fd))?);
+        threads.push(
+            std::thread::Builder::new()
+                .name(format!("{door:?}"))
+                .spawn(move || server.accept(door, &fd))?,
+        );
     }
     host::notify_ready();
     for thread in threads {
@@ -122,17 +140,21 @@ impl Server {
             return;
         }
         let server = Arc::clone(self);
-        let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || {
-            let channel = Channel::from(connection);
-            // A panic in one connection is a denial for that one: its channel closes.
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| server.serve(door, channel)));
-            server.connections.fetch_sub(1, Ordering::Relaxed);
-            match outcome {
-                Ok(Ok(()) | Err(ChannelError::Closed)) => {}
-                Ok(Err(e)) => complain(&format!("{door:?}: {e}")),
-                Err(_) => complain("a connection's thread panicked; what it asked was denied"),
-            }
-        });
+        let spawned = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || {
+                let channel = Channel::from(connection);
+                // A panic in one connection is a denial for that one: its channel closes.
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    server.serve(door, channel)
+                }));
+                server.connections.fetch_sub(1, Ordering::Relaxed);
+                match outcome {
+                    Ok(Ok(()) | Err(ChannelError::Closed)) => {}
+                    Ok(Err(e)) => complain(&format!("{door:?}: {e}")),
+                    Err(_) => complain("a connection's thread panicked; what it asked was denied"),
+                }
+            });
         if let Err(e) = spawned {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             complain(&format!("cannot start a thread: {e}"));
@@ -187,7 +209,9 @@ impl Server {
         let jumpd = &self.jumpd;
         match request {
             Request::Account { login, mark } => jumpd.account(login, mark.as_ref()),
-            Request::OpenSession { login, mark } => jumpd.open_session(login, mark.as_ref(), peer.pid),
+            Request::OpenSession { login, mark } => {
+                jumpd.open_session(login, mark.as_ref(), peer.pid)
+            }
             Request::CloseSession { .. } => Reply::Done,
             Request::Apply => jumpd.apply(&self.store, operator::policy_file()),
             Request::Status => jumpd.status(),
@@ -211,13 +235,23 @@ impl Server {
         };
         let jumpd = &self.jumpd;
         match request {
-            Request::Attach { session, sandbox } => jumpd.attach(channel, peer.pid, &session, &sandbox),
+            Request::Attach { session, sandbox } => {
+                jumpd.attach(channel, peer.pid, &session, &sandbox)
+            }
             Request::Judge(ask) => channel.send(&jumpd.judge(&ask, peer.pid)),
-            Request::Connected { session, cookie, errno } => {
+            Request::Connected {
+                session,
+                cookie,
+                errno,
+            } => {
                 jumpd.connected(&session, cookie, errno, peer.pid);
                 channel.send(&Reply::Done)
             }
-            Request::RefusedLocally { session, reason, destination } => {
+            Request::RefusedLocally {
+                session,
+                reason,
+                destination,
+            } => {
                 jumpd.refused_locally(&session, reason, destination, peer.pid);
                 channel.send(&Reply::Done)
             }

@@ -5,9 +5,9 @@
 //! connection. The directory is in memory and gone with a reboot, as the
 //! sessions are.
 
-use jump_proto::{Channel, FlowInfo, Push, Reason, SessionId, SessionInfo, Via};
 use jump_audit::{Event, Kind};
 use jump_policy::Subject;
+use jump_proto::{Channel, FlowInfo, Push, Reason, SessionId, SessionInfo, Via};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -18,84 +18,84 @@ use std::time::Instant;
 
 /// One TCP connection that jumpd allowed, known by its socket's cookie.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Where to.
-    pub destination: SocketAddr,
+    pub(crate) destination: SocketAddr,
     /// The policy's name for it.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The rule that allowed it.
-    pub rule: String,
+    pub(crate) rule: String,
     /// Since when, milliseconds since the Unix epoch.
-    pub since_ms: i64,
+    pub(crate) since_ms: i64,
     /// Which way.
-    pub via: Via,
+    pub(crate) via: Via,
 }
 
 /// A session's guard, as long as it is connected.
 #[derive(Debug, Clone)]
-pub struct Guard {
+pub(crate) struct Guard {
     /// Its process id, which attests the session to jumpd's sockets.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// Where [`Push`] messages go.
-    pub push: Arc<Channel>,
+    pub(crate) push: Arc<Channel>,
 }
 
 /// One SSH connection.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Session {
+pub(crate) struct Session {
     /// Its id.
-    pub id: SessionId,
+    pub(crate) id: SessionId,
     /// Who.
-    pub user: String,
+    pub(crate) user: String,
     /// Their uid.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Their system groups.
-    pub groups: Vec<String>,
+    pub(crate) groups: Vec<String>,
     /// From where.
-    pub source: SocketAddr,
+    pub(crate) source: SocketAddr,
     /// Since when, milliseconds since the Unix epoch.
-    pub opened_ms: i64,
+    pub(crate) opened_ms: i64,
     /// How the second factor was given.
-    pub mfa: String,
+    pub(crate) mfa: String,
     /// Methods that sshd verified.
-    pub auth_method: String,
+    pub(crate) auth_method: String,
     /// Fingerprint of the login key.
-    pub key_fingerprint: Option<String>,
+    pub(crate) key_fingerprint: Option<String>,
     /// The rule that admitted it.
-    pub rule: Option<String>,
+    pub(crate) rule: Option<String>,
     /// sshd's monitor.
-    pub monitor: i32,
+    pub(crate) monitor: i32,
     /// Layers in force; empty until the guard is at its post.
-    pub sandbox: String,
+    pub(crate) sandbox: String,
     /// Whether the opening is in the journal.
-    pub opened: bool,
+    pub(crate) opened: bool,
     /// Open connections by socket cookie.
-    pub flows: BTreeMap<u64, Flow>,
+    pub(crate) flows: BTreeMap<u64, Flow>,
     /// Payload bytes sent to targets by connections that are closed.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Payload bytes received from targets by connections that are closed.
-    pub received: u64,
+    pub(crate) received: u64,
     /// The latest end, and why.
-    pub ends: Option<(i64, Reason)>,
+    pub(crate) ends: Option<(i64, Reason)>,
     /// Whether the user was told of the end.
-    pub warned: bool,
+    pub(crate) warned: bool,
     /// Set once the session is being ended.
-    pub ending: Option<Reason>,
+    pub(crate) ending: Option<Reason>,
     /// The guard, while it is connected.
     #[serde(skip)]
-    pub guard: Option<Guard>,
+    pub(crate) guard: Option<Guard>,
     /// When the session began to be without a guard.
     #[serde(skip, default = "Instant::now")]
-    pub unguarded_since: Instant,
+    pub(crate) unguarded_since: Instant,
     /// When its last process was gone; the record stays a moment for the sockets' ends.
     #[serde(skip)]
-    pub gone_since: Option<Instant>,
+    pub(crate) gone_since: Option<Instant>,
 }
 
 impl Session {
     /// Who the session is, as decisions and events need it.
     #[must_use]
-    pub fn asker(&self) -> Asker {
+    pub(crate) fn asker(&self) -> Asker {
         Asker {
             id: self.id.clone(),
             user: self.user.clone(),
@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// Tells the guard something; a guard that cannot be told asks again when it reconnects.
-    pub fn push(&self, message: &Push) {
+    pub(crate) fn push(&self, message: &Push) {
         if let Some(guard) = &self.guard {
             let _told = guard.push.send(message);
         }
@@ -117,7 +117,7 @@ impl Session {
 
     /// What operators and the user see of it.
     #[must_use]
-    pub fn info(&self) -> SessionInfo {
+    pub(crate) fn info(&self) -> SessionInfo {
         SessionInfo {
             session: self.id.clone(),
             user: self.user.clone(),
@@ -146,13 +146,13 @@ impl Session {
 
 /// Who a session is: a copy outside the lock, since a decision may wait for the resolver.
 #[derive(Debug, Clone)]
-pub struct Asker {
+pub(crate) struct Asker {
     id: SessionId,
     user: String,
     uid: u32,
     groups: Vec<String>,
     /// From where.
-    pub source: SocketAddr,
+    pub(crate) source: SocketAddr,
     mfa: String,
     key_fingerprint: Option<String>,
     sandbox: String,
@@ -161,13 +161,16 @@ pub struct Asker {
 impl Asker {
     /// The session's user as the policy asks for it.
     #[must_use]
-    pub fn subject(&self) -> Subject {
-        Subject { user: self.user.clone(), groups: self.groups.clone() }
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            user: self.user.clone(),
+            groups: self.groups.clone(),
+        }
     }
 
     /// An event about the session.
     #[must_use]
-    pub fn event(&self, kind: Kind) -> Event {
+    pub(crate) fn event(&self, kind: Kind) -> Event {
         let mut event = Event::new(kind)
             .session(&self.id)
             .user(&self.user)
@@ -186,7 +189,7 @@ impl Asker {
 
 /// All live sessions.
 #[derive(Debug)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     directory: PathBuf,
     by_id: HashMap<SessionId, Session>,
 }
@@ -196,7 +199,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the directory cannot be made or read.
-    pub fn load(state: &Path) -> std::io::Result<Self> {
+    pub(crate) fn load(state: &Path) -> std::io::Result<Self> {
         let directory = state.join("sessions");
         std::fs::create_dir_all(&directory)?;
         let mut by_id = HashMap::new();
@@ -217,46 +220,51 @@ impl Sessions {
 
     /// The session of that id.
     #[must_use]
-    pub fn get(&self, id: &SessionId) -> Option<&Session> {
+    pub(crate) fn get(&self, id: &SessionId) -> Option<&Session> {
         self.by_id.get(id)
     }
 
     /// The session of that id, to change; call [`Sessions::save`] afterwards.
-    pub fn get_mut(&mut self, id: &SessionId) -> Option<&mut Session> {
+    pub(crate) fn get_mut(&mut self, id: &SessionId) -> Option<&mut Session> {
         self.by_id.get_mut(id)
     }
 
     /// All sessions.
-    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.by_id.values()
     }
 
     /// All sessions, to change.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
         self.by_id.values_mut()
     }
 
     /// The session whose guard has process id `pid`.
     #[must_use]
-    pub fn guarded_by(&self, pid: i32) -> Option<&Session> {
-        self.by_id.values().find(|s| s.guard.as_ref().is_some_and(|g| g.pid == pid))
+    pub(crate) fn guarded_by(&self, pid: i32) -> Option<&Session> {
+        self.by_id
+            .values()
+            .find(|s| s.guard.as_ref().is_some_and(|g| g.pid == pid))
     }
 
     /// Sessions of `user` that are not over.
     #[must_use]
-    pub fn count_of(&self, user: &str) -> usize {
-        self.by_id.values().filter(|s| s.user == user && s.gone_since.is_none()).count()
+    pub(crate) fn count_of(&self, user: &str) -> usize {
+        self.by_id
+            .values()
+            .filter(|s| s.user == user && s.gone_since.is_none())
+            .count()
     }
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
@@ -264,7 +272,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When it cannot be written down; then it is not in the books.
-    pub fn insert(&mut self, session: Session) -> std::io::Result<()> {
+    pub(crate) fn insert(&mut self, session: Session) -> std::io::Result<()> {
         self.write(&session)?;
         self.by_id.insert(session.id.clone(), session);
         Ok(())
@@ -274,8 +282,10 @@ impl Sessions {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save(&self, id: &SessionId) -> std::io::Result<()> {
-        self.by_id.get(id).map_or(Ok(()), |session| self.write(session))
+    pub(crate) fn save(&self, id: &SessionId) -> std::io::Result<()> {
+        self.by_id
+            .get(id)
+            .map_or(Ok(()), |session| self.write(session))
     }
 
     fn write(&self, session: &Session) -> std::io::Result<()> {
@@ -288,7 +298,7 @@ impl Sessions {
     }
 
     /// Strikes a session out.
-    pub fn remove(&mut self, id: &SessionId) -> Option<Session> {
+    pub(crate) fn remove(&mut self, id: &SessionId) -> Option<Session> {
         // A record that stays behind is closed as guardless at the next start.
         let _gone = std::fs::remove_file(self.path(id));
         self.by_id.remove(id)

@@ -18,11 +18,17 @@ const MAX_HOST: usize = 253;
 impl Jumpd {
     /// The session behind a connection of the shell, by its guard's process id.
     pub(crate) fn attested(&self, guard: i32) -> Option<SessionId> {
-        self.sessions().guarded_by(guard).filter(|s| s.ending.is_none()).map(|s| s.id.clone())
+        self.sessions()
+            .guarded_by(guard)
+            .filter(|s| s.ending.is_none())
+            .map(|s| s.id.clone())
     }
 
     fn asker(&self, id: &SessionId) -> Option<Asker> {
-        self.sessions().get(id).filter(|s| s.ending.is_none()).map(crate::sessions::Session::asker)
+        self.sessions()
+            .get(id)
+            .filter(|s| s.ending.is_none())
+            .map(crate::sessions::Session::asker)
     }
 
     /// Answers one request of the shell of session `id`.
@@ -38,14 +44,27 @@ impl Jumpd {
                     event = event.command(&command);
                 }
                 if !self.announce(event) {
-                    return refused(Reason::AuditFailed, "The jump server cannot keep its records now; please tell its administrators.");
+                    return refused(
+                        Reason::AuditFailed,
+                        "The jump server cannot keep its records now; please tell its administrators.",
+                    );
                 }
-                self.sessions().get(id).map_or_else(over, |s| Reply::Whoami(s.info()))
+                self.sessions()
+                    .get(id)
+                    .map_or_else(over, |s| Reply::Whoami(s.info()))
             }
-            Request::Targets => Reply::Targets { targets: self.targets(&asker) },
+            Request::Targets => Reply::Targets {
+                targets: self.targets(&asker),
+            },
             Request::Resolve { host, port } => self.resolve_for_shell(&asker, &host, port),
             Request::ShellRefused { command } => {
-                self.note(asker.event(Kind::ShellRefused).failure().reason(Reason::NotACommand).command(&command));
+                self.note(
+                    asker
+                        .event(Kind::ShellRefused)
+                        .failure()
+                        .reason(Reason::NotACommand)
+                        .command(&command),
+                );
                 Reply::Done
             }
             _ => refused(Reason::Internal, "This is not for the shell to ask."),
@@ -81,7 +100,16 @@ impl Jumpd {
             return refused(Reason::NoTarget, "That is not a host name.");
         }
         let subject = asker.subject();
-        let judge = |to: Destination| policy.judge(&subject, asker.source.ip(), &to, Via::Shell, Timestamp::now(), &self.names);
+        let judge = |to: Destination| {
+            policy.judge(
+                &subject,
+                asker.source.ip(),
+                &to,
+                Via::Shell,
+                Timestamp::now(),
+                &self.names,
+            )
+        };
         let addresses = addresses(&self.names, host);
         let mut denial = None;
         let mut allowed = Vec::new();
@@ -96,15 +124,32 @@ impl Jumpd {
         }
         match denial {
             Some((address, denied)) => {
-                self.deny_forward(asker, SocketAddr::new(address, port), Via::Shell, denied.reason(), denied.rule());
+                self.deny_forward(
+                    asker,
+                    SocketAddr::new(address, port),
+                    Via::Shell,
+                    denied.reason(),
+                    denied.rule(),
+                );
                 refused(denied.reason(), denied.sentence(policy.timezone()))
             }
             None => {
                 let denied = judge(Destination::Name(host.to_owned(), port));
-                let event = asker.event(Kind::ForwardDenied).failure().via(Via::Shell).destination_name(host);
+                let event = asker
+                    .event(Kind::ForwardDenied)
+                    .failure()
+                    .via(Via::Shell)
+                    .destination_name(host);
                 if denied.is_allow() {
-                    self.note(event.reason(Reason::ConnectFailed).detail("the name has no address"));
-                    refused(Reason::ConnectFailed, "That name has no address now; tell the administrators of this jump server.")
+                    self.note(
+                        event
+                            .reason(Reason::ConnectFailed)
+                            .detail("the name has no address"),
+                    );
+                    refused(
+                        Reason::ConnectFailed,
+                        "That name has no address now; tell the administrators of this jump server.",
+                    )
                 } else {
                     self.note(event.reason(denied.reason()));
                     refused(denied.reason(), denied.sentence(policy.timezone()))

@@ -27,7 +27,10 @@ pub(crate) struct Applicant {
 
 impl Applicant {
     pub(crate) fn subject(&self) -> Subject {
-        Subject { user: self.login.user.clone(), groups: self.login.groups.clone() }
+        Subject {
+            user: self.login.user.clone(),
+            groups: self.login.groups.clone(),
+        }
     }
 
     pub(crate) fn key(&self) -> Option<&VerifiedKey> {
@@ -93,7 +96,10 @@ impl Jumpd {
 
     /// The generation in force.
     pub(crate) fn generation(&self) -> Option<Arc<Generation>> {
-        self.generation.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.generation
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The policy in force.
@@ -102,7 +108,10 @@ impl Jumpd {
     }
 
     pub(crate) fn take_into_force(&self, generation: Generation) {
-        *self.generation.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(generation));
+        *self
+            .generation
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(generation));
     }
 
     pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -159,7 +168,9 @@ impl Jumpd {
         match self.write(event) {
             Ok(()) => true,
             Err(e) => {
-                complain(&format!("refused, because its event cannot be written: {e}"));
+                complain(&format!(
+                    "refused, because its event cannot be written: {e}"
+                ));
                 false
             }
         }
@@ -190,7 +201,10 @@ pub(crate) fn new_id() -> Result<SessionId, getrandom::Error> {
 
 /// A refusal with its sentence.
 pub(crate) fn refused(reason: Reason, message: impl Into<String>) -> Reply {
-    Reply::Refused { reason, message: message.into() }
+    Reply::Refused {
+        reason,
+        message: message.into(),
+    }
 }
 
 /// One line on standard error, which systemd keeps in the journal.

@@ -5,7 +5,9 @@ use crate::scope::Member;
 use ::pam::constants::{PAM_PROMPT_ECHO_OFF, PamResultCode};
 use ::pam::conv::Conv;
 use ::pam::module::PamHandle;
-use jump_proto::{AuthStep, Channel, ChannelError, Login, Reply, Request, Secret, SessionId, TIMEOUT, paths};
+use jump_proto::{
+    AuthStep, Channel, ChannelError, Login, Reply, Request, Secret, SessionId, TIMEOUT, paths,
+};
 
 /// What the user reads when the decision point does not answer.
 const UNAVAILABLE: &str = "The jump server cannot decide now; please tell its administrators.";
@@ -51,7 +53,9 @@ pub(crate) fn authenticate(pamh: &mut PamHandle, member: &Member) -> PamResultCo
 
 fn converse(pamh: &mut PamHandle, member: &Member) -> Result<PamResultCode, ChannelError> {
     let jumpd = Channel::connect(paths::JUMPD_SOCKET, TIMEOUT)?;
-    let mut reply: Reply = jumpd.call(&Request::AuthBegin { login: login(pamh, member) })?;
+    let mut reply: Reply = jumpd.call(&Request::AuthBegin {
+        login: login(pamh, member),
+    })?;
     loop {
         match reply {
             Reply::Auth(AuthStep::Prompt { text }) => {
@@ -88,16 +92,26 @@ fn prompt(pamh: &PamHandle, text: &str) -> Option<Secret> {
 
 /// Whether a login with this mark may go on.
 pub(crate) fn account(pamh: &mut PamHandle, member: &Member) -> PamResultCode {
-    let question = Request::Account { login: login(pamh, member), mark: mark(pamh) };
-    let answer = Channel::connect(paths::JUMPD_SOCKET, TIMEOUT).and_then(|jumpd| jumpd.call::<_, Reply>(&question));
+    let question = Request::Account {
+        login: login(pamh, member),
+        mark: mark(pamh),
+    };
+    let answer = Channel::connect(paths::JUMPD_SOCKET, TIMEOUT)
+        .and_then(|jumpd| jumpd.call::<_, Reply>(&question));
     match answer {
-        Ok(Reply::Account { allowed: true, message }) => {
+        Ok(Reply::Account {
+            allowed: true,
+            message,
+        }) => {
             if let Some(message) = message {
                 pam::tell(pamh, &message);
             }
             PamResultCode::PAM_SUCCESS
         }
-        Ok(Reply::Account { allowed: false, message }) => {
+        Ok(Reply::Account {
+            allowed: false,
+            message,
+        }) => {
             if let Some(message) = message {
                 pam::tell_error(pamh, &message);
             }

@@ -54,7 +54,11 @@ fn for_jump_users(
     let user = match pamh.get_user(None) {
         Ok(user) => user,
         Err(_) => {
-            pam::log(pamh, pam::Priority::Error, "refused: PAM gives no user name");
+            pam::log(
+                pamh,
+                pam::Priority::Error,
+                "refused: PAM gives no user name",
+            );
             return refused;
         }
     };
@@ -62,7 +66,9 @@ fn for_jump_users(
         Scope::Outside => PamResultCode::PAM_IGNORE,
         Scope::Member(member) => hook(pamh, member),
         Scope::Unknown(why) => {
-            let text = format!("user={user:?} refused: cannot tell whether the policy speaks of this user: {why}");
+            let text = format!(
+                "user={user:?} refused: cannot tell whether the policy speaks of this user: {why}"
+            );
             pam::log(pamh, pam::Priority::Error, &text);
             refused
         }
@@ -91,7 +97,9 @@ impl PamHooks for Jump {
             session::enter_user_child(pamh);
             return PamResultCode::PAM_SUCCESS;
         }
-        for_jump_users(pamh, PamResultCode::PAM_CRED_ERR, |_, _| PamResultCode::PAM_SUCCESS)
+        for_jump_users(pamh, PamResultCode::PAM_CRED_ERR, |_, _| {
+            PamResultCode::PAM_SUCCESS
+        })
     }
 
     fn sm_open_session(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
@@ -104,6 +112,8 @@ impl PamHooks for Jump {
     /// guard sees in the kernel. sshd does not call this hook at all when its
     /// monitor is killed.
     fn sm_close_session(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
-        for_jump_users(pamh, PamResultCode::PAM_SUCCESS, |_, _| PamResultCode::PAM_SUCCESS)
+        for_jump_users(pamh, PamResultCode::PAM_SUCCESS, |_, _| {
+            PamResultCode::PAM_SUCCESS
+        })
     }
 }

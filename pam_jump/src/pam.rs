@@ -54,7 +54,13 @@ pub(crate) fn log(pamh: &PamHandle, priority: Priority, text: &str) {
     // The text may quote a user name: no byte that could forge a second record.
     let line: String = text
         .chars()
-        .map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' })
+        .map(|c| {
+            if c.is_ascii() && !c.is_ascii_control() {
+                c
+            } else {
+                '?'
+            }
+        })
         .collect();
     if let Ok(line) = CString::new(line) {
         // SAFETY: "%s" takes exactly one NUL-terminated string, which lives past the call.

@@ -43,34 +43,43 @@ pub(crate) fn of(user: &str) -> Scope {
     if account.uid.is_root() {
         return Scope::Outside;
     }
-    let index = match OwnedIndex::read(jump_proto::paths::ACCOUNTS) {
+    let index = match OwnedIndex::open(jump_proto::paths::ACCOUNTS) {
         Ok(index) => index,
         Err(_) if has_local_line(user) => return Scope::Outside,
         Err(e) => return Scope::Unknown(format!("{}: {e}", jump_proto::paths::ACCOUNTS)),
     };
     let index = index.index();
-    let in_policy = index.by_name(user).is_some_and(|found| found.uid == account.uid.as_raw());
+    let in_policy = index
+        .by_name(user)
+        .is_some_and(|found| found.uid == account.uid.as_raw());
     let gids = match groups_of(user, account.gid) {
         Ok(gids) => gids,
         Err(e) => return Scope::Unknown(format!("getgrouplist: {e}")),
     };
     let mut groups = Vec::new();
     let mut member = in_policy;
-    for (place, (name, gid)) in index.scope().enumerate() {
-        let gid = match gid {
+    for (place, group) in index.scope().enumerate() {
+        let gid = match group.gid {
             Some(gid) => Some(gid),
-            None => Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw()),
+            None => Group::from_name(group.name)
+                .ok()
+                .flatten()
+                .map(|g| g.gid.as_raw()),
         };
         if gid.is_some_and(|gid| gids.contains(&gid)) {
             member = true;
             // The first is the host's own group, which says nothing to a rule.
             if place > 0 {
-                groups.push(name.to_owned());
+                groups.push(group.name.to_owned());
             }
         }
     }
     if member {
-        Scope::Member(Member { user: user.to_owned(), uid: account.uid.as_raw(), groups })
+        Scope::Member(Member {
+            user: user.to_owned(),
+            uid: account.uid.as_raw(),
+            groups,
+        })
     } else {
         Scope::Outside
     }
@@ -78,7 +87,10 @@ pub(crate) fn of(user: &str) -> Scope {
 
 fn groups_of(user: &str, primary: Gid) -> Result<Vec<u32>, nix::Error> {
     let name = CString::new(user).map_err(|_| nix::Error::EINVAL)?;
-    Ok(getgrouplist(&name, primary)?.into_iter().map(Gid::as_raw).collect())
+    Ok(getgrouplist(&name, primary)?
+        .into_iter()
+        .map(Gid::as_raw)
+        .collect())
 }
 
 /// Whether `/etc/passwd` itself has a line for `user`.
@@ -87,9 +99,10 @@ fn has_local_line(user: &str) -> bool {
 }
 
 fn names_user(passwd: &[u8], user: &str) -> bool {
-    passwd
-        .split(|b| *b == b'\n')
-        .any(|line| line.strip_prefix(user.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':')))
+    passwd.split(|b| *b == b'\n').any(|line| {
+        line.strip_prefix(user.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&b':'))
+    })
 }
 
 #[cfg(test)]

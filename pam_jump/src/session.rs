@@ -60,9 +60,11 @@ pub(crate) fn open(pamh: &mut PamHandle, member: &Member) -> PamResultCode {
         Err(failure) => {
             let (message, detail) = match failure {
                 Failure::Refused(message) => (message, None),
-                Failure::Broken(detail) => {
-                    ("The jump server cannot guard this session; please tell its administrators.".to_owned(), Some(detail))
-                }
+                Failure::Broken(detail) => (
+                    "The jump server cannot guard this session; please tell its administrators."
+                        .to_owned(),
+                    Some(detail),
+                ),
             };
             if let Some(detail) = detail {
                 let text = format!(
@@ -78,26 +80,37 @@ pub(crate) fn open(pamh: &mut PamHandle, member: &Member) -> PamResultCode {
 }
 
 fn guarded(pamh: &mut PamHandle, member: &Member) -> Result<Channel, Failure> {
-    let question = Request::OpenSession { login: ask::login(pamh, member), mark: ask::mark(pamh) };
+    let question = Request::OpenSession {
+        login: ask::login(pamh, member),
+        mark: ask::mark(pamh),
+    };
     // Both connections are made before the filter is: afterwards the monitor's
     // own connect(2) would wait for a guard that is not there yet.
     let jumpd = Channel::connect(paths::JUMPD_SOCKET, TIMEOUT)?;
     let session = match jumpd.call::<_, Reply>(&question)? {
         Reply::Opened { session, .. } => session,
         Reply::Refused { message, .. } => return Err(Failure::Refused(message)),
-        _ => return Err(Failure::Broken("jumpd: not an answer to open_session".to_owned())),
+        _ => {
+            return Err(Failure::Broken(
+                "jumpd: not an answer to open_session".to_owned(),
+            ));
+        }
     };
     let guard = place_guard(&session);
     if let Err(Failure::Broken(detail)) = &guard {
         // Best effort: jumpd closes a session without a guard by itself.
-        let _told = jumpd.send(&Request::SessionFailed { session, detail: detail.clone() });
+        let _told = jumpd.send(&Request::SessionFailed {
+            session,
+            detail: detail.clone(),
+        });
     }
     guard
 }
 
 fn place_guard(session: &SessionId) -> Result<Channel, Failure> {
     let broken = |what: &str, e: &dyn std::fmt::Display| Failure::Broken(format!("{what}: {e}"));
-    let guard = Channel::connect(paths::GUARD_SOCKET, TIMEOUT).map_err(|e| broken("jump-guard", &e))?;
+    let guard =
+        Channel::connect(paths::GUARD_SOCKET, TIMEOUT).map_err(|e| broken("jump-guard", &e))?;
     let landlock = jump_sys::landlock::restrict_session().map_err(|e| broken("landlock", &e))?;
     let filter = jump_sys::seccomp::install_session_filter().map_err(|e| broken("seccomp", &e))?;
     let hello = GuardHello {
@@ -113,8 +126,12 @@ fn place_guard(session: &SessionId) -> Result<Channel, Failure> {
     drop(filter);
     match answer {
         Ok(Some(GuardAnswer::Ready)) => Ok(guard),
-        Ok(Some(GuardAnswer::Failed { detail })) => Err(Failure::Broken(format!("jump-guard: {detail}"))),
-        Ok(None) => Err(Failure::Broken("jump-guard closed the connection".to_owned())),
+        Ok(Some(GuardAnswer::Failed { detail })) => {
+            Err(Failure::Broken(format!("jump-guard: {detail}")))
+        }
+        Ok(None) => Err(Failure::Broken(
+            "jump-guard closed the connection".to_owned(),
+        )),
         Err(e) => Err(broken("jump-guard", &e)),
     }
 }
@@ -128,7 +145,11 @@ pub(crate) fn enter_user_child(pamh: &mut PamHandle) {
     match confine(GUARD.load(Ordering::Relaxed)) {
         Ok(()) => {}
         Err(why) => {
-            pam::log(pamh, Priority::Error, &format!("session.refused outcome=failure reason=guard_failed detail=\"{why}\""));
+            pam::log(
+                pamh,
+                Priority::Error,
+                &format!("session.refused outcome=failure reason=guard_failed detail=\"{why}\""),
+            );
             jump_sys::process::exit_now(255);
         }
     }
@@ -141,7 +162,8 @@ fn confine(guard: RawFd) -> Result<(), String> {
     // SAFETY: the descriptor was stored by `open`, which gave up its ownership
     // for the life of the process; this process inherited it by fork.
     let guard = unsafe { BorrowedFd::borrow_raw(guard) };
-    jump_sys::process::couple_death(guard).map_err(|e| format!("cannot tie the session to its guard: {e}"))?;
+    jump_sys::process::couple_death(guard)
+        .map_err(|e| format!("cannot tie the session to its guard: {e}"))?;
     // Under SELinux, sshd's transition to the user's domain needs the privilege to gain a new one.
     if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
         jump_sys::process::set_no_new_privs().map_err(|e| format!("no_new_privs: {e}"))?;

@@ -11,7 +11,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let (Some(user), None) = (words.next(), words.next()) else {
-        return fail("usage: jump-keys USER (run by sshd, see sshd_config(5), AuthorizedKeysCommand)");
+        return fail(
+            "usage: jump-keys USER (run by sshd, see sshd_config(5), AuthorizedKeysCommand)",
+        );
     };
     let file = match std::fs::read_to_string(jump_proto::paths::KEYS) {
         Ok(file) => file,
