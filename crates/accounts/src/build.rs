@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use crate::format::{MAGIC, MAX_LEN, VERSION, checksum};
+use crate::format::{MAGIC, MAX_LEN, VERSION, reseal};
 use crate::rules::{is_field, is_name, is_reserved_id, is_scope_name};
 use crate::{Account, Group};
 
@@ -292,18 +292,17 @@ fn assemble(counts: [u32; 6], sections: &[&[u8]; 8]) -> Result<Vec<u8>, BuildErr
     if length as u64 > MAX_LEN {
         return Err(BuildError::TooLarge);
     }
-    let mut summed = Words::default();
-    summed.push(word(length)?);
-    counts.into_iter().for_each(|count| summed.push(count));
+    let mut bytes = Words(Vec::with_capacity(length));
+    bytes.0.extend_from_slice(&MAGIC);
+    bytes.0.push(VERSION);
+    bytes.pair((0, 0));
+    bytes.push(word(length)?);
+    counts.into_iter().for_each(|count| bytes.push(count));
     for section in sections {
-        summed.0.extend_from_slice(section);
+        bytes.0.extend_from_slice(section);
     }
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend_from_slice(&MAGIC);
-    bytes.push(VERSION);
-    bytes.extend_from_slice(&checksum(&summed.0).to_le_bytes());
-    bytes.extend_from_slice(&summed.0);
-    Ok(bytes)
+    reseal(&mut bytes.0);
+    Ok(bytes.0)
 }
 
 /// Positions of the keys, in the order of the keys.

@@ -288,12 +288,23 @@ impl<'a> Index<'a> {
     }
 
     /// Reads every entry once: that it points into its tables, that the
-    /// tables are in order (or a search would miss entries), and that names
-    /// and ids are ones an index may have. After this no entry reads as
+    /// tables are in order (or a search would miss entries), that runs do not
+    /// overlap (or a small file would be long to read), and that names and ids
+    /// are ones an index may have. After this no entry reads as
     /// absent that was written.
     pub fn verify(&self) -> Result<(), Damaged> {
-        let sound = self.users_sound() && self.groups_sound() && self.scope_sound();
+        let sound =
+            self.runs_sound() && self.users_sound() && self.groups_sound() && self.scope_sound();
         if sound { Ok(()) } else { Err(Damaged::Entry) }
+    }
+
+    /// Each word of the two tables of runs belongs to one run.
+    fn runs_sound(&self) -> bool {
+        let users = (0..self.users.len()).filter_map(|at| self.user_at(at));
+        let memberships = users.fold(0usize, |sum, user| sum.saturating_add(user.groups.len()));
+        let groups = (0..self.groups.len()).filter_map(|at| self.group_at(at));
+        let members = groups.fold(0usize, |sum, group| sum.saturating_add(group.members.len()));
+        memberships == self.memberships.len() && members == self.members.len()
     }
 
     fn users_sound(&self) -> bool {
