@@ -1,5 +1,7 @@
 //! Questions and answers: who asks for what, what is decided, and how it is said.
 
+use crate::address::{canonical, host_name};
+use crate::diagnostics::quoted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use jump_proto::{Reason, Via};
@@ -35,12 +37,74 @@ pub enum Destination {
     Name(String, u16),
 }
 
+/// Why a text is not a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationError(String);
+
+impl std::fmt::Display for DestinationError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DestinationError {}
+
+impl Destination {
+    /// Reads `host:port`, `address:port`, `[ipv6]:port`; with a `default_port` also without `:port`.
+    ///
+    /// # Errors
+    /// What is wrong with the text, in words for the person who wrote it.
+    pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, DestinationError> {
+        let error = |message: String| DestinationError(message);
+        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+            let (host, rest) = rest
+                .split_once(']')
+                .ok_or_else(|| error("the bracket is not closed".to_owned()))?;
+            match rest {
+                "" => (host, None),
+                _ => match rest.strip_prefix(':') {
+                    Some(port) => (host, Some(port)),
+                    None => return Err(error("a colon is missing after the bracket".to_owned())),
+                },
+            }
+        } else if text.matches(':').count() == 1 {
+            match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            }
+        } else {
+            // No colon, or an IPv6 address without brackets and port.
+            (text, None)
+        };
+        let port = match port {
+            Some(digits) => digits
+                .parse::<u16>()
+                .ok()
+                .filter(|port| *port > 0 && digits.bytes().all(|b| b.is_ascii_digit()))
+                .ok_or_else(|| error(format!("{} is not a port", quoted(digits))))?,
+            None => default_port.ok_or_else(|| error("the port is missing".to_owned()))?,
+        };
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(Self::Address(canonical(address), port));
+        }
+        match host_name(host) {
+            Ok(name) => Ok(Self::Name(name, port)),
+            Err(refused) => Err(error(refused.message)),
+        }
+    }
+}
+
 /// What the host knows of names and addresses. The policy itself resolves nothing.
 pub trait Names {
     /// The addresses of a host name of the policy, or nothing.
     fn addresses(&self, host: &str) -> Vec<IpAddr>;
     /// Whether the bastion itself has this address.
     fn is_own(&self, address: IpAddr) -> bool;
+    /// Whether names are resolved at all. If so, a name of a deny rule without
+    /// an address may stand for any: the rule then refuses every address of its ports.
+    fn resolves(&self) -> bool {
+        true
+    }
 }
 
 /// A host that resolves nothing and has no address: names match literally only.
@@ -52,6 +116,9 @@ impl Names for NoNames {
         Vec::new()
     }
     fn is_own(&self, _: IpAddr) -> bool {
+        false
+    }
+    fn resolves(&self) -> bool {
         false
     }
 }

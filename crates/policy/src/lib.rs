@@ -9,15 +9,22 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod decision;
 mod diagnostics;
+mod document;
 mod host;
+mod ids;
+mod judge;
 mod keys;
 mod model;
+mod schedule;
+mod schema;
 mod selftest;
+mod values;
 mod window;
 
-pub use decision::{Decision, Destination, Names, NoNames, Reach, Subject};
+pub use decision::{Decision, Destination, DestinationError, Names, NoNames, Reach, Subject};
 pub use diagnostics::{PolicyError, PolicyErrors, Warning};
 pub use host::{Conflict, HostFacts};
 pub use keys::PublicKey;
@@ -28,11 +35,16 @@ pub use model::{
 pub use selftest::TestFailure;
 pub use window::{Hours, Window};
 
+use diagnostics::Source;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jump_proto::{Reason, Via};
 use model::Model;
+use sha2::{Digest, Sha256};
 use std::net::IpAddr;
+
+/// Digits of the text's SHA-256 that name a policy.
+const HASH_DIGITS: usize = 16;
 
 /// A checked policy. Cheap to share behind an `Arc`.
 #[derive(Debug, Clone)]
@@ -40,6 +52,9 @@ pub struct Policy {
     model: Model,
     hash: String,
     warnings: Vec<Warning>,
+    source: String,
+    /// The line of each entry of `[[tests]]`.
+    test_lines: Vec<usize>,
 }
 
 impl Policy {
@@ -50,14 +65,20 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with the text.
     pub fn parse(text: &str, source: &str, host_timezone: &str) -> Result<Self, PolicyErrors> {
-        let _ = (text, host_timezone);
-        Err(PolicyErrors(vec![PolicyError {
-            line: 1,
-            column: 1,
-            message: "no parser".to_owned(),
-            help: None,
-            rendered: format!("{source}: no parser"),
-        }]))
+        let place = Source::new(source, text);
+        let (model, warnings) = schema::read(&place, text, host_timezone)?;
+        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(text));
+        Ok(Self {
+            test_lines: model
+                .tests
+                .iter()
+                .map(|test| place.line_of(test.span.start))
+                .collect(),
+            model,
+            hash: digest.chars().take(HASH_DIGITS).collect(),
+            warnings,
+            source: source.to_owned(),
+        })
     }
 
     /// Names this policy in events: the first 16 lower-case hexadecimal digits of the text's SHA-256.
@@ -77,13 +98,26 @@ impl Policy {
     /// # Errors
     /// Every entry whose answer is not the expected one.
     pub fn run_tests(&self) -> Result<(), Vec<TestFailure>> {
-        Ok(())
+        let red: Vec<TestFailure> = self
+            .model
+            .tests
+            .iter()
+            .zip(&self.test_lines)
+            .filter_map(|(test, line)| selftest::run(&self.model, test, &self.source, *line))
+            .collect();
+        if red.is_empty() { Ok(()) } else { Err(red) }
+    }
+
+    /// How many entries `[[tests]]` has.
+    #[must_use]
+    pub fn test_count(&self) -> usize {
+        self.model.tests.len()
     }
 
     /// Names and ids that the host has already.
     #[must_use]
-    pub fn conflicts(&self, _host: &HostFacts) -> Vec<Conflict> {
-        Vec::new()
+    pub fn conflicts(&self, host: &HostFacts) -> Vec<Conflict> {
+        host::conflicts(&self.model, host)
     }
 
     /// Name and gid of every policy user's primary group.
@@ -163,8 +197,11 @@ impl Policy {
 
     /// Rules that speak of `who`, allow and deny, in the order of the file.
     pub fn rules_for<'a>(&'a self, who: &'a Subject) -> impl Iterator<Item = &'a Rule> {
-        let _ = who;
-        self.model.rules.iter()
+        let user = self.user(&who.user);
+        self.model
+            .rules
+            .iter()
+            .filter(move |rule| judge::speaks_of(rule, who, user))
     }
 
     /// Users with `mfa = "none"`.
@@ -188,55 +225,58 @@ impl Policy {
     /// The sources this user can ever log in from: the union of `from` when
     /// every allow rule that serves the user has one, else `None` (any).
     #[must_use]
-    pub fn login_sources(&self, _user: &User) -> Option<Vec<IpNet>> {
-        None
+    pub fn login_sources(&self, user: &User) -> Option<Vec<IpNet>> {
+        let who = Subject::user(&user.name);
+        let mut nets = Vec::new();
+        for rule in self.rules_for(&who).filter(|r| r.effect == Effect::Allow) {
+            nets.extend(rule.from.as_ref()?.iter().copied());
+        }
+        nets.sort_unstable();
+        nets.dedup();
+        (!nets.is_empty()).then_some(nets)
     }
 
     /// May `who`, coming from `from`, connect to `to` this way now?
+    ///
+    /// A name is allowed only if every address it has is.
     #[must_use]
     pub fn judge(
         &self,
-        _who: &Subject,
-        _from: IpAddr,
-        _to: &Destination,
-        _via: Via,
-        _now: Timestamp,
-        _names: &dyn Names,
+        who: &Subject,
+        from: IpAddr,
+        to: &Destination,
+        via: Via,
+        now: Timestamp,
+        names: &dyn Names,
     ) -> Decision {
-        Decision::Deny {
-            reason: Reason::Internal,
-            rule: None,
-            until: None,
-            opens: None,
-        }
+        judge::judge(&self.model, who, from, to, via, now, names)
     }
 
     /// May `who` log in from `from` now: does any allow rule serve them, whatever the target and way?
     #[must_use]
-    pub fn admit(&self, _who: &Subject, _from: IpAddr, _now: Timestamp) -> Decision {
-        Decision::Deny {
-            reason: Reason::Internal,
-            rule: None,
-            until: None,
-            opens: None,
-        }
+    pub fn admit(&self, who: &Subject, from: IpAddr, now: Timestamp) -> Decision {
+        judge::admit(&self.model, who, from, now)
     }
 
     /// What `who` may reach from `from` now, one entry per rule and target.
     #[must_use]
-    pub fn reach(&self, _who: &Subject, _from: IpAddr, _now: Timestamp) -> Vec<Reach> {
-        Vec::new()
+    pub fn reach(&self, who: &Subject, from: IpAddr, now: Timestamp) -> Vec<Reach> {
+        judge::reach(&self.model, who, from, now)
     }
 
     /// When a session opened at `opened` must end at the latest, and why, as things stand at `now`.
+    ///
+    /// The earliest of `[session] max`, the user's `valid_until`, and the
+    /// moment at which no rule admits the user any more: its window closed, a
+    /// deny rule began, or its `max_session` is reached. `now` if that is past.
     #[must_use]
     pub fn session_end(
         &self,
-        _who: &Subject,
-        _from: IpAddr,
-        _opened: Timestamp,
+        who: &Subject,
+        from: IpAddr,
+        opened: Timestamp,
         now: Timestamp,
     ) -> Option<(Timestamp, Reason)> {
-        Some((now, Reason::PolicyChanged))
+        judge::session_end(&self.model, who, from, opened, now)
     }
 }

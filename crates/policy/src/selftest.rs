@@ -1,5 +1,11 @@
 //! The `[[tests]]` of a policy: questions with the answer the author expects.
+//!
+//! They are asked of the policy alone, without a resolver: a host name matches
+//! only the same name in `hosts`, so a test means the same on every machine.
 
+use crate::decision::{Decision, Destination, NoNames, Subject};
+use crate::judge::judge;
+use crate::model::{Effect, Model, PolicyTest};
 use std::fmt;
 
 /// A red entry of `[[tests]]`.
@@ -7,11 +13,92 @@ use std::fmt;
 pub struct TestFailure {
     /// Line of the entry, from 1.
     pub line: usize,
-    pub(crate) rendered: String,
+    /// The question, e.g. `alice from 10.1.2.3 to db1.example.internal:5432`.
+    pub question: String,
+    /// What the test expects, e.g. `allow by rule dba-office`.
+    pub expected: String,
+    /// What the policy answers, e.g. `deny (outside_window, rule dba-office)`.
+    pub answer: String,
+    file: String,
 }
 
 impl fmt::Display for TestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.rendered)
+        write!(
+            f,
+            "test failed: {}\n --> {}:{}\n  = expected {}\n  = the policy says {}",
+            self.question, self.file, self.line, self.expected, self.answer
+        )
     }
+}
+
+fn question(test: &PolicyTest) -> String {
+    let to = match &test.target {
+        Destination::Address(address, port) => {
+            std::net::SocketAddr::new(*address, *port).to_string()
+        }
+        Destination::Name(name, port) => format!("{name}:{port}"),
+    };
+    format!(
+        "{} from {} to {to} by {} at {}",
+        test.user,
+        test.from,
+        test.via.as_str(),
+        test.at
+    )
+}
+
+fn expected(test: &PolicyTest) -> String {
+    let effect = match test.expect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+    };
+    match &test.rule {
+        Some(rule) => format!("{effect} by rule {rule}"),
+        None => effect.to_owned(),
+    }
+}
+
+fn described(decision: &Decision) -> String {
+    match decision {
+        Decision::Allow { rule, .. } => format!("allow by rule {rule}"),
+        Decision::Deny { reason, rule, .. } => match rule {
+            Some(rule) => format!("deny ({reason}, rule {rule})"),
+            None => format!("deny ({reason})"),
+        },
+    }
+}
+
+/// Runs one test; `line` is where it stands.
+pub(crate) fn run(
+    model: &Model,
+    test: &PolicyTest,
+    file: &str,
+    line: usize,
+) -> Option<TestFailure> {
+    let who = Subject {
+        user: test.user.clone(),
+        groups: test.system_groups.clone(),
+    };
+    let decision = judge(
+        model,
+        &who,
+        test.from,
+        &test.target,
+        test.via,
+        test.at,
+        &NoNames,
+    );
+    let effect_right = decision.is_allow() == (test.expect == Effect::Allow);
+    let rule_right = test.rule.is_none() || decision.rule() == test.rule.as_deref();
+    if effect_right && rule_right {
+        return None;
+    }
+    Some(TestFailure {
+        line,
+        question: question(test),
+        expected: expected(test),
+        answer: described(&decision),
+        file: file.to_owned(),
+    })
 }
