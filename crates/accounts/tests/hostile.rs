@@ -42,10 +42,10 @@ fn policy() -> impl Strategy<Value = IndexBuilder> {
     (names, groups, any::<u64>()).prop_map(|(names, groups, seed)| {
         let users: Vec<_> = names
             .into_iter()
-            .enumerate()
-            .map(|(n, name)| Account {
+            .zip(70_000..)
+            .map(|(name, uid)| Account {
                 name,
-                uid: 70_000 + u32::try_from(n).unwrap(),
+                uid,
                 gid: 66_000,
                 gecos: "É · ユーザ".into(),
                 home: "/h".into(),
@@ -55,14 +55,14 @@ fn policy() -> impl Strategy<Value = IndexBuilder> {
         let mut listed: Vec<_> = groups
             .into_iter()
             .filter(|name| name != "jump-users")
-            .enumerate()
-            .map(|(n, name)| Group {
+            .zip(80_000..)
+            .map(|(name, gid)| Group {
                 name,
-                gid: 80_000 + u32::try_from(n).unwrap(),
+                gid,
                 members: users
                     .iter()
                     .enumerate()
-                    .filter(|(at, _)| seed >> ((at + n * 7) % 64) & 1 == 1)
+                    .filter(|(at, _)| seed >> ((at + gid as usize * 7) % 64) & 1 == 1)
                     .map(|(_, user)| user.name.clone())
                     .collect(),
             })
