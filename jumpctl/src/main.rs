@@ -1,2 +1,4 @@
-//! Empty so far.
-fn main() {}
+//! The operator's command; see `lib.rs`.
+fn main() -> std::process::ExitCode {
+    jumpctl::run()
+}

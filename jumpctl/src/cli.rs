@@ -1,0 +1,201 @@
+//! The command line, as data. Its comments are the help text.
+
+use clap::{Parser, Subcommand};
+use jump_proto::Via;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Operates a jump server: wires sshd, checks and applies the policy, explains decisions, enrols second factors.
+#[derive(Debug, Parser)]
+#[command(name = "jumpctl", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 yes, 1 no, 2 error.")]
+pub struct Cli {
+    /// Answer with one JSON value
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make this host a jump server: wire sshd, PAM and nsswitch, show every change first, keep backups
+    Setup {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        /// Only show what would change
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+        /// Take it all back
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Say what is wrong with a policy file, without applying it
+    Check {
+        /// The file; /etc/jump/policy.toml unless given
+        file: Option<PathBuf>,
+    },
+    /// Put /etc/jump/policy.toml into force, if it is right
+    Apply,
+    /// Say whether USER may reach HOST, by which rule, and when that changes
+    Explain {
+        /// Login name
+        user: String,
+        /// Host name or address, and port (22 unless given); IPv6 with a port in brackets
+        #[arg(value_name = "HOST[:PORT]")]
+        destination: String,
+        /// Source address; any unless given
+        #[arg(long, value_name = "IP")]
+        from: Option<IpAddr>,
+        /// When: `2026-11-23T08:00:00+01:00`, or `2026-11-23 08:00` or `08:00` in the host's time zone; now unless given
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// Which way: forward (-J, -W, -L, -D) or shell
+        #[arg(long, default_value = "forward", value_parser = via)]
+        via: Via,
+    },
+    /// List who may reach HOST now
+    WhoCan {
+        /// Host name or address, and port (22 unless given)
+        #[arg(value_name = "HOST[:PORT]")]
+        destination: String,
+        /// Source address; any unless given
+        #[arg(long, value_name = "IP")]
+        from: Option<IpAddr>,
+        /// When; now unless given
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// Second factors
+    #[command(subcommand)]
+    Mfa(Mfa),
+    /// Live sessions
+    Sessions {
+        /// What about them; `list` unless given
+        #[command(subcommand)]
+        action: Option<Sessions>,
+    },
+    /// Say what jumpd has in force
+    Status,
+    /// Events of the jump server from the journal
+    Audit {
+        /// Since when, as journalctl(1) takes it: `today`, `-1h`, `2026-11-23 08:00`
+        #[arg(long, default_value = "today")]
+        since: String,
+        /// Events about this user
+        #[arg(long)]
+        user: Option<String>,
+        /// Events of this kind, such as `forward.denied`
+        #[arg(long)]
+        event: Option<String>,
+        /// Events of this session
+        #[arg(long)]
+        session: Option<String>,
+    },
+    /// Say whether everything on this host is as it should be
+    Doctor,
+}
+
+/// Second factors.
+#[derive(Debug, Subcommand)]
+pub enum Mfa {
+    /// Make a new authenticator secret: show its QR code and recovery codes, and ask for one code
+    Enroll {
+        /// Login name
+        user: String,
+        /// Do not ask for a code; the secret is valid at once
+        #[arg(long)]
+        no_confirm: bool,
+    },
+    /// Bring the code that an enrolment still waits for
+    Confirm {
+        /// Login name
+        user: String,
+    },
+    /// Say who is enrolled, locked or waiting
+    Status {
+        /// Login name; everybody unless given
+        user: Option<String>,
+    },
+    /// Forget the secret and the recovery codes
+    Reset {
+        /// Login name
+        user: String,
+    },
+    /// End a lock-out
+    Unlock {
+        /// Login name
+        user: String,
+    },
+    /// Make ten new recovery codes; the old ones are void
+    RecoveryCodes {
+        /// Login name
+        user: String,
+    },
+}
+
+/// Live sessions.
+#[derive(Debug, Subcommand)]
+pub enum Sessions {
+    /// List them
+    List {
+        /// Of this user only
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Show one with its connections
+    Show {
+        /// Its id, or the beginning of it
+        session: String,
+    },
+    /// End sessions with every process and connection
+    Kill {
+        /// Ids, or the beginnings of them
+        #[arg(required_unless_present = "user")]
+        sessions: Vec<String>,
+        /// All of this user
+        #[arg(long, conflicts_with = "sessions")]
+        user: Option<String>,
+    },
+}
+
+fn via(text: &str) -> Result<Via, String> {
+    text.parse()
+        .map_err(|()| "either `forward` or `shell`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_may_stand_anywhere() {
+        for line in [
+            ["jumpctl", "--json", "status"],
+            ["jumpctl", "status", "--json"],
+        ] {
+            assert!(Cli::try_parse_from(line).unwrap().json);
+        }
+    }
+
+    #[test]
+    fn sessions_alone_lists_them() {
+        let cli = Cli::try_parse_from(["jumpctl", "sessions"]).unwrap();
+        assert!(matches!(cli.command, Command::Sessions { action: None }));
+    }
+
+    #[test]
+    fn kill_needs_to_know_which() {
+        assert!(Cli::try_parse_from(["jumpctl", "sessions", "kill"]).is_err());
+        assert!(Cli::try_parse_from(["jumpctl", "sessions", "kill", "--user", "alice"]).is_ok());
+    }
+}

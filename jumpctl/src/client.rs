@@ -1,0 +1,97 @@
+//! One question to jumpd, one answer.
+
+use crate::error::Error;
+use jump_proto::{Channel, Reply, Request, SessionInfo, paths};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A question that only needs memory.
+const QUICK: Duration = jump_proto::TIMEOUT;
+/// A policy is parsed, tested, written and synced to disk; names are resolved.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// Where jumpd listens.
+#[derive(Debug, Clone)]
+pub struct Jumpd {
+    socket: PathBuf,
+}
+
+impl Default for Jumpd {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from(paths::JUMPD_SOCKET),
+        }
+    }
+}
+
+impl Jumpd {
+    /// A jumpd that listens elsewhere.
+    #[must_use]
+    pub fn at(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// Asks, and turns a refusal into [`Error::Refused`].
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`], [`Error::Refused`].
+    pub fn ask(&self, request: &Request) -> Result<Reply, Error> {
+        let patience = match request {
+            Request::Apply | Request::Explain(_) | Request::MfaEnroll { .. } => SLOW,
+            _ => QUICK,
+        };
+        let reply = Channel::connect(&self.socket, patience)?.call(request)?;
+        refused(reply)
+    }
+
+    /// Asks for something that is done or refused.
+    ///
+    /// # Errors
+    /// As [`Jumpd::ask`].
+    pub fn tell(&self, request: &Request) -> Result<(), Error> {
+        match self.ask(request)? {
+            Reply::Done => Ok(()),
+            _ => Err(Error::WrongAnswer),
+        }
+    }
+
+    /// Every live session.
+    ///
+    /// # Errors
+    /// As [`Jumpd::ask`].
+    pub fn sessions(&self) -> Result<Vec<SessionInfo>, Error> {
+        let channel = Channel::connect(&self.socket, QUICK)?;
+        channel.send(&Request::Sessions)?;
+        let mut all = Vec::new();
+        loop {
+            let reply = channel.recv()?.ok_or(jump_proto::ChannelError::Closed)?;
+            match refused(reply)? {
+                Reply::Sessions { sessions, more } => {
+                    all.extend(sessions);
+                    if !more {
+                        return Ok(all);
+                    }
+                }
+                _ => return Err(Error::WrongAnswer),
+            }
+        }
+    }
+
+    /// jumpd's state.
+    ///
+    /// # Errors
+    /// As [`Jumpd::ask`].
+    pub fn status(&self) -> Result<jump_proto::Status, Error> {
+        match self.ask(&Request::Status)? {
+            Reply::Status(status) => Ok(status),
+            _ => Err(Error::WrongAnswer),
+        }
+    }
+}
+
+fn refused(reply: Reply) -> Result<Reply, Error> {
+    match reply {
+        Reply::Refused { reason, message } => Err(Error::Refused { reason, message }),
+        other => Ok(other),
+    }
+}

@@ -1,0 +1,57 @@
+//! `jumpctl apply`: the policy on disk into force.
+//!
+//! jumpd reads, checks and swaps; this end shows what came of it, and renews
+//! sshd's drop-in when the groups or automation users in it changed. The unit
+//! behind `jump-policy.path` runs exactly this.
+
+use crate::client::Jumpd;
+use crate::error::{Answer, Error, Outcome};
+use crate::output::{Output, printable_lines, remark};
+use crate::setup::{self, host::Host};
+use jump_proto::{Reply, Request};
+
+pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, out: &mut Output) -> Answer {
+    let applied = match jumpd.ask(&Request::Apply)? {
+        Reply::Applied(applied) => applied,
+        Reply::Rejected { reason, report } => {
+            out.line(printable_lines(&report))?;
+            out.line("The policy is refused; the one in force stays.")?;
+            out.json(&serde_json::json!({ "applied": false, "reason": reason, "report": report }))?;
+            return Ok(Outcome::No);
+        }
+        _ => return Err(Error::WrongAnswer),
+    };
+    for warning in &applied.warnings {
+        if !out.is_json() {
+            remark(printable_lines(warning));
+        }
+    }
+    let state = if applied.changed {
+        "is in force"
+    } else {
+        "was in force already"
+    };
+    out.line(format_args!(
+        "The policy {} {state} as generation {}.",
+        applied.policy, applied.generation
+    ))?;
+    let sshd = setup::renew_drop_in(host, &applied).map_err(|e| {
+        Error::failed(format!(
+            "the policy is in force, but sshd is not told of it: {e}"
+        ))
+    })?;
+    if sshd {
+        out.line("sshd's drop-in was renewed for the new groups and automation users.")?;
+    }
+    out.json(&serde_json::json!({
+        "applied": true,
+        "changed": applied.changed,
+        "generation": applied.generation,
+        "policy": applied.policy,
+        "scope": applied.scope,
+        "automation": applied.automation,
+        "warnings": applied.warnings,
+        "sshd_renewed": sshd,
+    }))?;
+    Ok(Outcome::Yes)
+}

@@ -1,0 +1,267 @@
+//! `jumpctl mfa`: second factors, from enrolment to reset.
+//!
+//! Secrets are shown once, on a terminal, and nowhere else: not in a pipe
+//! that ends in a log, unless the operator said so with `--json` or
+//! `--no-confirm`. An enrolment counts only once a code has come back from
+//! the authenticator; until then the old secret stays.
+
+use crate::cli::Mfa;
+use crate::client::Jumpd;
+use crate::error::{Answer, Error, Outcome};
+use crate::nss;
+use crate::output::{Output, printable};
+use crate::qr;
+use crate::time;
+use jiff::tz::TimeZone;
+use jump_proto::{MfaUser, Reason, Reply, Request, Secret};
+
+/// How often the operator may mistype the code.
+const TRIES: usize = 3;
+
+pub(super) fn run(jumpd: &Jumpd, action: Mfa, out: &mut Output) -> Answer {
+    match action {
+        Mfa::Enroll { user, no_confirm } => enroll(jumpd, &user, no_confirm, out),
+        Mfa::Confirm { user } => confirm(jumpd, &user, out),
+        Mfa::Status { user } => status(jumpd, user, out),
+        Mfa::Reset { user } => {
+            let uid = nss::uid(&user);
+            jumpd.tell(&Request::MfaReset {
+                user: user.clone(),
+                uid,
+            })?;
+            done(
+                out,
+                &format!(
+                    "{user} has no second factor any more and cannot log in before `jumpctl mfa enroll {user}`."
+                ),
+            )
+        }
+        Mfa::Unlock { user } => {
+            let uid = nss::uid(&user);
+            jumpd.tell(&Request::MfaUnlock {
+                user: user.clone(),
+                uid,
+            })?;
+            done(out, &format!("{user} may try again."))
+        }
+        Mfa::RecoveryCodes { user } => recovery_codes(jumpd, &user, out),
+    }
+}
+
+fn enroll(jumpd: &Jumpd, user: &str, no_confirm: bool, out: &mut Output) -> Answer {
+    if !no_confirm && out.is_json() {
+        return Err(Error::Usage(
+            "nobody is there to bring a code; add --no-confirm to --json".to_owned(),
+        ));
+    }
+    if !no_confirm {
+        need_terminal(out)?;
+    }
+    let request = Request::MfaEnroll {
+        user: user.to_owned(),
+        uid: nss::uid(user),
+        confirm: !no_confirm,
+    };
+    let Reply::Enrolment {
+        secret,
+        uri,
+        recovery_codes,
+    } = jumpd.ask(&request)?
+    else {
+        return Err(Error::WrongAnswer);
+    };
+    // The operator asked for the secret: to show it is the command's purpose.
+    out.json(&Enrolment {
+        secret: &secret,
+        uri: &uri,
+        recovery_codes: &recovery_codes,
+    })?;
+    if !out.is_json() {
+        for row in qr::draw(uri.expose(), out.is_terminal()).unwrap_or_default() {
+            out.line(row)?;
+        }
+        out.line(format_args!("Key: {}", grouped(secret.expose())))?;
+        show_codes(&recovery_codes, out)?;
+    }
+    if no_confirm {
+        return Ok(Outcome::Yes);
+    }
+    out.line(format_args!(
+        "Scan the picture with {}'s authenticator; it counts once a code has come back.",
+        printable(user)
+    ))?;
+    confirm(jumpd, user, out)
+}
+
+#[derive(serde::Serialize)]
+struct Enrolment<'a> {
+    secret: &'a Secret,
+    uri: &'a Secret,
+    recovery_codes: &'a [Secret],
+}
+
+fn confirm(jumpd: &Jumpd, user: &str, out: &mut Output) -> Answer {
+    for _ in 0..TRIES {
+        let question = if out.is_json() { "" } else { "Code: " };
+        let Some(code) = out.ask(question)? else {
+            break;
+        };
+        let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+        let request = Request::MfaConfirm {
+            user: user.to_owned(),
+            uid: nss::uid(user),
+            code: Secret::new(code),
+        };
+        match jumpd.tell(&request) {
+            Ok(()) => return done(out, &format!("{user} is enrolled.")),
+            Err(Error::Refused {
+                reason: Reason::WrongCode | Reason::ReplayedCode,
+                message,
+            }) => {
+                out.line(printable(&message))?;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    let user = printable(user);
+    Err(Error::Refused {
+        reason: Reason::WrongCode,
+        message: format!(
+            "no right code came, nothing has changed for {user}; bring one with `jumpctl mfa confirm {user}`, or begin again with `jumpctl mfa enroll {user}`. If codes stay wrong, compare the clocks."
+        ),
+    })
+}
+
+fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
+    let one = user.is_some();
+    let Reply::MfaStatus { mut users } = jumpd.ask(&Request::MfaStatus { user })? else {
+        return Err(Error::WrongAnswer);
+    };
+    users.sort_by(|a, b| a.user.cmp(&b.user));
+    let zone = TimeZone::system();
+    let rows: Vec<Vec<String>> = users
+        .iter()
+        .map(|user| {
+            vec![
+                printable(&user.user),
+                state(user, &zone),
+                user.recovery_codes_left.to_string(),
+                user.failures.to_string(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        out.line("The policy has no users.")?;
+    } else {
+        out.table(
+            &["USER", "SECOND FACTOR", "RECOVERY CODES", "WRONG CODES"],
+            &rows,
+        )?;
+    }
+    out.json(&users)?;
+    let ready =
+        |user: &MfaUser| user.automation || (user.enrolled && user.locked_until_ms.is_none());
+    Ok(Outcome::from_bool(!one || users.iter().all(ready)))
+}
+
+fn state(user: &MfaUser, zone: &TimeZone) -> String {
+    if user.automation {
+        return "none (automation)".to_owned();
+    }
+    let mut text = match (user.enrolled, user.pending) {
+        (true, false) => "enrolled".to_owned(),
+        (true, true) => "enrolled, a new one waits for its code".to_owned(),
+        (false, true) => "waits for its code".to_owned(),
+        (false, false) => "not enrolled".to_owned(),
+    };
+    if let Some(ms) = user.locked_until_ms {
+        text.push_str(&format!(", locked until {}", time::show(ms, zone)));
+    }
+    text
+}
+
+fn recovery_codes(jumpd: &Jumpd, user: &str, out: &mut Output) -> Answer {
+    need_terminal(out)?;
+    let request = Request::MfaRecoveryCodes {
+        user: user.to_owned(),
+        uid: nss::uid(user),
+    };
+    let Reply::RecoveryCodes { codes } = jumpd.ask(&request)? else {
+        return Err(Error::WrongAnswer);
+    };
+    show_codes(&codes, out)?;
+    out.json(&serde_json::json!({ "recovery_codes": codes }))?;
+    Ok(Outcome::Yes)
+}
+
+fn show_codes(codes: &[Secret], out: &mut Output) -> Result<(), Error> {
+    out.line("Recovery codes, each good once; they are not shown again:")?;
+    for pair in codes.chunks(2) {
+        // The operator hands them to the user: this is the one place they appear.
+        let row: Vec<&str> = pair.iter().map(Secret::expose).collect();
+        out.line(format_args!("    {}", row.join("    ")))?;
+    }
+    Ok(())
+}
+
+/// Secrets go to a terminal, or to a program that asked for JSON.
+fn need_terminal(out: &Output) -> Result<(), Error> {
+    if out.is_json() || out.is_terminal() {
+        return Ok(());
+    }
+    Err(Error::Usage(
+        "the output is not a terminal, and a secret would stay wherever it ends; run it at a terminal, or add --json (for enroll also --no-confirm)"
+            .to_owned(),
+    ))
+}
+
+fn done(out: &mut Output, sentence: &str) -> Answer {
+    out.line(printable(sentence))?;
+    out.json(&serde_json::json!({ "done": true }))?;
+    Ok(Outcome::Yes)
+}
+
+/// `GEZD GNBV …`: what a person types from a screen.
+fn grouped(secret: &str) -> String {
+    let chars: Vec<char> = secret.chars().collect();
+    chars
+        .chunks(4)
+        .map(|four| four.iter().collect::<String>())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_typed_in_groups_of_four() {
+        assert_eq!(grouped("GEZDGNBVGY"), "GEZD GNBV GY");
+    }
+
+    #[test]
+    fn every_state_has_its_words() {
+        let mut user = MfaUser {
+            user: "alice".into(),
+            enrolled: false,
+            pending: false,
+            recovery_codes_left: 0,
+            locked_until_ms: None,
+            failures: 0,
+            automation: false,
+        };
+        let utc = TimeZone::UTC;
+        assert_eq!(state(&user, &utc), "not enrolled");
+        user.pending = true;
+        assert_eq!(state(&user, &utc), "waits for its code");
+        (user.enrolled, user.pending) = (true, false);
+        user.locked_until_ms = Some(0);
+        assert_eq!(
+            state(&user, &utc),
+            "enrolled, locked until Thu 1970-01-01 00:00:00 UTC"
+        );
+        user.automation = true;
+        assert_eq!(state(&user, &utc), "none (automation)");
+    }
+}

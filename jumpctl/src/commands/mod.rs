@@ -1,0 +1,90 @@
+//! One file per command; each asks, shows, and returns yes or no.
+
+mod apply;
+mod audit;
+mod check;
+mod destination;
+mod doctor;
+mod explain;
+mod mfa;
+mod sessions;
+mod status;
+mod who_can;
+
+use crate::cli::Command;
+use crate::client::Jumpd;
+use crate::error::{Answer, Error, need_root, policy_path};
+use crate::output::Output;
+use crate::setup::{self, host::ThisHost};
+use jiff::{Timestamp, Zoned};
+
+/// Does what the command line says.
+pub(crate) fn run(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
+    match command {
+        // Neither needs root where the file may be read.
+        Command::Check { file } => check::run(policy_path(file.as_deref()), out),
+        Command::Audit {
+            since,
+            user,
+            event,
+            session,
+        } => audit::run(
+            &audit::Filter {
+                since,
+                user,
+                event,
+                session,
+            },
+            out,
+        ),
+        command => {
+            need_root()?;
+            as_root(command, jumpd, out)
+        }
+    }
+}
+
+fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
+    match command {
+        Command::Check { .. } | Command::Audit { .. } => Err(Error::WrongAnswer),
+        Command::Setup { yes, dry_run, undo } => {
+            let options = setup::Options { yes, dry_run };
+            if undo {
+                setup::undo(&ThisHost, options, out)
+            } else {
+                setup::setup(&ThisHost, jumpd, options, out)
+            }
+        }
+        Command::Apply => apply::run(&ThisHost, jumpd, out),
+        Command::Explain {
+            user,
+            destination,
+            from,
+            at,
+            via,
+        } => {
+            let question = explain::Question {
+                user,
+                destination,
+                from,
+                at: instant(at)?,
+                via,
+            };
+            explain::run(jumpd, &question, out)
+        }
+        Command::WhoCan {
+            destination,
+            from,
+            at,
+        } => who_can::run(jumpd, &destination, from, instant(at)?, out),
+        Command::Mfa(action) => mfa::run(jumpd, action, out),
+        Command::Sessions { action } => sessions::run(jumpd, action, out),
+        Command::Status => status::run(jumpd, out),
+        Command::Doctor => doctor::run(&ThisHost, jumpd, out),
+    }
+}
+
+fn instant(text: Option<String>) -> Result<Option<Timestamp>, Error> {
+    text.map(|text| crate::time::parse(&text, &Zoned::now()))
+        .transpose()
+}
