@@ -87,6 +87,18 @@ pub enum Request {
         /// 0, `EINPROGRESS`, or the errno of the failure.
         errno: i32,
     },
+    /// A session's guard: it is about to reset a connection, which wipes the
+    /// byte counts that the kernel would announce. Answered by [`Reply::Done`].
+    FlowCut {
+        /// The session.
+        session: SessionId,
+        /// `SO_COOKIE` of the socket (socket(7)).
+        cookie: u64,
+        /// Payload bytes sent until now.
+        bytes_sent: u64,
+        /// Payload bytes received until now.
+        bytes_received: u64,
+    },
     /// A session's guard: a connect was refused without asking (bad family, bad length, ...).
     RefusedLocally {
         /// The session.

@@ -17,7 +17,7 @@
 //! | peer closed first, or shut down first | 2 | 1 |
 //! | we shut down first, then the peer closed | 2 | 1 |
 //! | both at once | 2 | 1 |
-//! | we closed first, `TCP_LINGER2` above 60 s | 2 | 1 |
+//! | we closed first, `TCP_LINGER2` of 61 s | 2 | 1 |
 //! | we closed first, otherwise | 2 | 0: the FIN met the time-wait remnant |
 //! | the peer reset it, or we closed with data unread | 1 | 0 |
 //! | `connect(AF_UNSPEC)`, or `SO_LINGER` of 0 s | all counters are wiped | |

@@ -86,10 +86,11 @@ pub fn cookie(fd: BorrowedFd<'_>) -> io::Result<u64> {
 /// Makes the socket's end tell whether the peer's FIN was received: see [`crate::sockdiag`].
 ///
 /// After its close the kernel keeps the whole socket, instead of a remnant,
-/// for the five seconds within which a peer in good health closes too.
+/// for the one second within which a peer in good health closes too. Not
+/// longer: jumpd waits for the ends of a closed session's sockets.
 pub fn wait_for_fin(fd: BorrowedFd<'_>) {
     /// `TCP_TIMEWAIT_LEN` is 60 s; only what is above counts.
-    const SECONDS: libc::c_int = 65;
+    const SECONDS: libc::c_int = 61;
     // SAFETY: the option is an int, which lives across the call.
     let _inexact_by_one_byte = unsafe {
         libc::setsockopt(

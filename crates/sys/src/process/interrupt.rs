@@ -35,9 +35,8 @@ impl Interruptible {
     #[must_use]
     pub fn current() -> Self {
         // SAFETY: takes nothing, cannot fail.
-        Self {
-            tid: unsafe { libc::gettid() },
-        }
+        let tid = unsafe { libc::gettid() };
+        Self { tid }
     }
 
     /// Ends the blocking call the thread is in, if it is in one. The caller

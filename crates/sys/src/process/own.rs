@@ -111,6 +111,20 @@ pub fn couple_death(connection: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the kernel reap the children of this process: nobody waits for them.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn disown_children() -> io::Result<()> {
+    // SAFETY: ignoring a signal runs no code of ours.
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    if before == libc::SIG_ERR {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// Which of the two processes this is after [`fork`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fork {

@@ -170,7 +170,7 @@ impl Listener {
             buffer
                 .as_mut_ptr()
                 .cast::<seccomp_notif_resp>()
-                .write(response)
+                .write(response);
         };
         loop {
             // SAFETY: the ioctl reads the response from a buffer as large as it asked for.

@@ -1,0 +1,310 @@
+//! What becomes of one call that waits.
+//!
+//! The order is that of seccomp_unotify(2): name the task by a pidfd, copy
+//! what it passed, ask whether the call still waits (else the number named
+//! someone else), take a copy of its socket, ask again, and from then on use
+//! copies only.
+
+use crate::address::{self, Asked, canonical};
+use crate::connect;
+use crate::guard::{Guard, ask};
+use crate::unix::{Access, access};
+use jump_proto::{JudgeRequest, Reason, Reply, Request, Via};
+use jump_sys::process::{PidFd, TaskStatus};
+use jump_sys::seccomp::{Answer, Notification};
+use jump_sys::socket::{self, Kind, RawAddress};
+use nix::errno::Errno;
+use nix::libc;
+use std::net::{SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Whether a call is decided by the task's uids alone.
+pub(crate) fn is_quick(call: &Notification) -> bool {
+    call.call != libc::SYS_connect
+}
+
+/// Calls that sshd's root monitor needs and nobody else gets.
+///
+/// To let root's run as it stands is sound: its pointers may change, but a
+/// process that is root all through is sshd itself, before it became the user.
+pub(crate) fn decide_root_only(guard: &Guard, call: &Notification) {
+    let status = TaskStatus::read(call.tid);
+    if !guard.listener.id_valid(call.id) {
+        return;
+    }
+    let Ok(status) = status else {
+        guard.answer(call.id, Answer::Errno(libc::EPERM));
+        return;
+    };
+    if status.is_root() {
+        guard.answer(call.id, Answer::Continue);
+        return;
+    }
+    guard.members().note(status.tgid);
+    let errno = match call.call {
+        // As a kernel without it: libaudit and glibc then do without.
+        libc::SYS_socket => libc::EAFNOSUPPORT,
+        libc::SYS_bind => libc::EACCES,
+        _ => libc::EPERM,
+    };
+    guard.answer(call.id, Answer::Errno(errno));
+    if call.call != libc::SYS_socket {
+        guard.refused_locally(Reason::BadProtocol, None);
+    }
+}
+
+/// A connect, from the copy of what was asked to the answer.
+pub(crate) fn decide_connect(guard: &Guard, call: &Notification) {
+    // Nothing to answer: the call has been interrupted, or its task is dead.
+    let Some(question) = Question::of(guard, call) else {
+        return;
+    };
+    let answer = match question {
+        Ok(question) => question.answer(guard, call),
+        Err(answer) => Some(answer),
+    };
+    if let Some(answer) = answer {
+        guard.answer(call.id, answer);
+    }
+}
+
+/// What is asked, in copies that the task cannot change.
+struct Question {
+    socket: OwnedFd,
+    kind: Kind,
+    asked: Asked,
+    tgid: i32,
+}
+
+impl Question {
+    /// `None` when the call no longer waits; `Err` when it is answered already.
+    fn of(guard: &Guard, call: &Notification) -> Option<Result<Self, Answer>> {
+        let task = PidFd::open(call.tid);
+        let status = TaskStatus::read(call.tid);
+        let asked = address::read(call.tid, call.args[1], call.args[2]);
+        if !guard.listener.id_valid(call.id) {
+            return None;
+        }
+        let (task, status) = match (task, status) {
+            (Ok(task), Ok(status)) => (task, status),
+            (Err(e), _) | (_, Err(e)) => {
+                guard.complain(format_args!("cannot look at task {}: {e}", call.tid));
+                return Some(Err(Answer::Errno(libc::ECONNABORTED)));
+            }
+        };
+        if status.is_root() {
+            // sshd's monitor: syslog, D-Bus, NSS. Landlock still keeps it from TCP.
+            if matches!(
+                asked,
+                Ok(Asked::Path(_) | Asked::Abstract | Asked::Unspecified)
+            ) {
+                return Some(Err(Answer::Continue));
+            }
+        } else {
+            guard.members().note(status.tgid);
+        }
+        let socket = task.get_fd(call.args[0] as i32);
+        if !guard.listener.id_valid(call.id) {
+            return None;
+        }
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(e) if e.raw_os_error() == Some(libc::EBADF) => {
+                return Some(Err(Answer::Errno(libc::EBADF)));
+            }
+            Err(e) => {
+                guard.complain(format_args!(
+                    "cannot take the socket of task {}: {e}",
+                    call.tid
+                ));
+                return Some(Err(Answer::Errno(libc::ECONNABORTED)));
+            }
+        };
+        // The kernel looks at the socket before it looks at the address.
+        let Ok(kind) = Kind::of(socket.as_fd()) else {
+            return Some(Err(Answer::Errno(libc::ENOTSOCK)));
+        };
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(errno) => return Some(Err(Answer::Errno(errno as i32))),
+        };
+        Some(Ok(Self {
+            socket,
+            kind,
+            asked,
+            tgid: status.tgid,
+        }))
+    }
+
+    fn answer(&self, guard: &Guard, call: &Notification) -> Option<Answer> {
+        let errno = |errno: Errno| Some(Answer::Errno(errno as i32));
+        if guard.ending().is_some() {
+            return errno(Errno::EACCES);
+        }
+        if self.kind.domain == libc::AF_UNIX {
+            return self.answer_unix(guard, call);
+        }
+        if !self.kind.is_tcp() && !self.kind.is_udp() {
+            guard.refused_locally(Reason::BadProtocol, None);
+            return errno(Errno::EPROTONOSUPPORT);
+        }
+        let to = match &self.asked {
+            Asked::Inet(to) => *to,
+            // glibc sorts addresses with one UDP socket that it dissolves in between.
+            Asked::Unspecified if self.kind.is_udp() => {
+                return connect::once(guard, call, self.socket.as_fd(), &RawAddress::unspecified());
+            }
+            // Dissolving a TCP connection wipes its byte counts (jump_sys::sockdiag).
+            Asked::Unspecified => {
+                guard.refused_locally(Reason::BadProtocol, None);
+                return errno(Errno::EACCES);
+            }
+            _ => return errno(Errno::EAFNOSUPPORT),
+        };
+        let Some(raw) = self.spelled_for_the_socket(to) else {
+            return errno(Errno::EAFNOSUPPORT);
+        };
+        self.answer_inet(guard, call, canonical(to), &raw)
+    }
+
+    /// The address in the family of the socket, as the kernel would take it.
+    fn spelled_for_the_socket(&self, to: SocketAddr) -> Option<RawAddress> {
+        match (self.kind.domain, to) {
+            (libc::AF_INET, SocketAddr::V4(_)) | (libc::AF_INET6, SocketAddr::V6(_)) => {
+                Some(RawAddress::inet(to))
+            }
+            // Only UDP takes an IPv4 address on an IPv6 socket (measured).
+            (libc::AF_INET6, SocketAddr::V4(v4)) if self.kind.is_udp() => {
+                let mapped = SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0);
+                Some(RawAddress::inet(mapped.into()))
+            }
+            _ => None,
+        }
+    }
+
+    fn answer_unix(&self, guard: &Guard, call: &Notification) -> Option<Answer> {
+        let path = match &self.asked {
+            Asked::Path(path) => path,
+            Asked::Unspecified => {
+                return connect::once(guard, call, self.socket.as_fd(), &RawAddress::unspecified());
+            }
+            Asked::Abstract => {
+                guard.refused_locally(Reason::BadProtocol, None);
+                return Some(Answer::Errno(libc::EACCES));
+            }
+            _ => return Some(Answer::Errno(libc::EINVAL)),
+        };
+        match access(&guard.places, self.kind, path, || {
+            is_shell(guard, self.tgid)
+        }) {
+            // What program a task runs was read from its number: it must still wait.
+            Access::Connect(_) if !guard.listener.id_valid(call.id) => None,
+            Access::Connect(path) => {
+                let raw = RawAddress::unix(&path)?;
+                connect::once(guard, call, self.socket.as_fd(), &raw)
+            }
+            Access::Refuse => {
+                guard.complain(format_args!(
+                    "connect to the socket {} refused",
+                    path.display()
+                ));
+                guard.refused_locally(Reason::BadProtocol, None);
+                Some(Answer::Errno(libc::EACCES))
+            }
+            Access::RefuseQuietly => Some(Answer::Errno(libc::EACCES)),
+        }
+    }
+
+    fn answer_inet(
+        &self,
+        guard: &Guard,
+        call: &Notification,
+        to: SocketAddr,
+        raw: &RawAddress,
+    ) -> Option<Answer> {
+        let tcp = self.kind.is_tcp();
+        let Ok(cookie) = socket::cookie(self.socket.as_fd()) else {
+            guard.refused_locally(Reason::Internal, Some(to));
+            return Some(Answer::Errno(libc::EACCES));
+        };
+        if guard.connects.completed_before(cookie, to) {
+            return Some(Answer::Return(0));
+        }
+        let via = if is_shell(guard, self.tgid) {
+            Via::Shell
+        } else {
+            Via::Forward
+        };
+        if !guard.listener.id_valid(call.id) {
+            return None;
+        }
+        let question = Request::Judge(JudgeRequest {
+            session: guard.session.clone(),
+            destination: to,
+            tcp,
+            via,
+            cookie,
+            pid: self.tgid,
+        });
+        match ask(guard, &question) {
+            Ok(Reply::Judged { allowed: true, .. }) => {}
+            Ok(Reply::Judged { .. }) => return Some(Answer::Errno(libc::EACCES)),
+            other => {
+                // jumpd cannot say so itself, and every refusal must stand in a journal.
+                let why = other.map_or_else(|e| e.to_string(), |_| "not an answer".to_owned());
+                guard.complain(format_args!(
+                    "forward.denied outcome=failure reason={} dst_ip={} dst_port={}: jumpd: {why}",
+                    Reason::Unavailable,
+                    to.ip(),
+                    to.port()
+                ));
+                return Some(Answer::Errno(libc::EACCES));
+            }
+        }
+        if guard.ending().is_some() {
+            return Some(Answer::Errno(libc::EACCES));
+        }
+        if tcp {
+            socket::wait_for_fin(self.socket.as_fd());
+        }
+        let errno = connect::patiently(guard, call, self.socket.as_fd(), raw)?;
+        if tcp {
+            guard.connects.opened(cookie);
+            let connected = Request::Connected {
+                session: guard.session.clone(),
+                cookie,
+                errno,
+            };
+            if let Err(e) = ask(guard, &connected) {
+                guard.complain(format_args!(
+                    "jumpd was not told of connect to {to} ({errno}): {e}"
+                ));
+            }
+        }
+        let answer = if errno == 0 {
+            Answer::Return(0)
+        } else {
+            Answer::Errno(errno)
+        };
+        if !guard.answer(call.id, answer) && errno == 0 && !guard.waitkill {
+            // A signal interrupted the call just now; its handler over, it will come again.
+            guard.connects.remember(cookie, to);
+        }
+        None
+    }
+}
+
+/// Device and inode of a program.
+pub(crate) fn identity(program: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(program)
+        .ok()
+        .map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// Whether the process runs jump-shell: the one of now, or the one from before an upgrade.
+fn is_shell(guard: &Guard, tgid: i32) -> bool {
+    let runs = identity(Path::new(&format!("/proc/{tgid}/exe")));
+    runs.is_some() && (runs == guard.shell || runs == identity(&guard.places.shell))
+}

@@ -1,0 +1,354 @@
+//! The main loop of one session's guard.
+//!
+//! One thread receives; each connect gets a thread of its own, because jumpd
+//! may take seconds and a TCP handshake minutes, and everything else of the
+//! session must not wait for it. A further thread holds the connection on
+//! which jumpd pushes, and makes it anew for as long as jumpd is away.
+
+use crate::connect::Connects;
+use crate::decision;
+use crate::end::End;
+use crate::members::Members;
+use crate::places::Places;
+use crate::post::attach;
+use crate::report::complain;
+use jump_proto::{Channel, Push, Reason, Reply, Request, SessionId, TIMEOUT};
+use jump_sys::process::allow_interrupts;
+use jump_sys::seccomp::{Answer, Listener, Notification};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Calls of one session that are being worked on at the same time.
+const AT_ONCE: usize = 64;
+/// Refusals that wait for being told to jumpd; what is beyond is only counted.
+const UNTOLD: usize = 256;
+/// How often deadlines and members are looked at.
+const TICK: u16 = 1000;
+/// How often an interrupted call is looked for while a handshake is under way.
+const WATCH: u16 = 100;
+/// How often the end of the session is pressed on.
+const PRESS: u16 = 25;
+/// How long between two tries to reach jumpd.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A thread here needs no more.
+const STACK: usize = 256 * 1024;
+
+/// What the handshake established.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub(crate) session: SessionId,
+    pub(crate) monitor: i32,
+    pub(crate) waitkill: bool,
+    pub(crate) sandbox: String,
+    pub(crate) listener: Listener,
+    pub(crate) ends_ms: Option<i64>,
+}
+
+/// Milliseconds since the epoch that stand for "no end".
+const NEVER: i64 = i64::MAX;
+
+/// A session under guard.
+pub(crate) struct Guard {
+    pub(crate) session: SessionId,
+    pub(crate) waitkill: bool,
+    pub(crate) places: Places,
+    pub(crate) listener: Listener,
+    pub(crate) connects: Connects,
+    /// Device and inode of jump-shell when the session began: still its own after an upgrade.
+    pub(crate) shell: Option<(u64, u64)>,
+    sandbox: String,
+    ends_ms: AtomicI64,
+    ending: Mutex<Option<&'static str>>,
+    busy: AtomicUsize,
+    members: Mutex<Members>,
+    untold: SyncSender<Request>,
+    wake: UnixStream,
+}
+
+/// A lock that a panicked thread left is taken: the process is about to abort anyway.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A guard that has not begun yet.
+pub(crate) struct Ready {
+    guard: Arc<Guard>,
+    woken: UnixStream,
+    untold: Receiver<Request>,
+}
+
+impl Guard {
+    pub(crate) fn prepare(post: Post, places: Places) -> io::Result<Ready> {
+        allow_interrupts()?;
+        let (woken, wake) = UnixStream::pair()?;
+        woken.set_nonblocking(true)?;
+        wake.set_nonblocking(true)?;
+        let (untold, told) = sync_channel(UNTOLD);
+        let guard = Self {
+            session: post.session,
+            waitkill: post.waitkill,
+            shell: decision::identity(&places.shell),
+            places,
+            listener: post.listener,
+            connects: Connects::default(),
+            sandbox: post.sandbox,
+            ends_ms: AtomicI64::new(post.ends_ms.unwrap_or(NEVER)),
+            ending: Mutex::new(None),
+            busy: AtomicUsize::new(0),
+            members: Mutex::new(Members::of(post.monitor)),
+            untold,
+            wake,
+        };
+        Ok(Ready {
+            guard: Arc::new(guard),
+            woken,
+            untold: told,
+        })
+    }
+
+    /// Why the session is being ended, if it is.
+    pub(crate) fn ending(&self) -> Option<&'static str> {
+        *lock(&self.ending)
+    }
+
+    pub(crate) fn members(&self) -> MutexGuard<'_, Members> {
+        lock(&self.members)
+    }
+
+    fn end_because(&self, why: &'static str) {
+        lock(&self.ending).get_or_insert(why);
+        // Full means that the loop is about to look anyway.
+        let _awake = (&self.wake).write(&[1]);
+    }
+
+    /// Tells jumpd of a refusal that it was not asked about, without waiting for it.
+    pub(crate) fn refused_locally(&self, reason: Reason, destination: Option<SocketAddr>) {
+        let refused = Request::RefusedLocally {
+            session: self.session.clone(),
+            reason,
+            destination,
+        };
+        if self.untold.try_send(refused).is_err() {
+            self.complain(format_args!(
+                "too many refusals to tell jumpd: {reason} {destination:?}"
+            ));
+        }
+    }
+
+    pub(crate) fn complain(&self, what: std::fmt::Arguments<'_>) {
+        complain(format_args!("session={} {what}", self.session));
+    }
+
+    /// Answers a call; one that no longer waits needs none.
+    pub(crate) fn answer(&self, id: u64, answer: Answer) -> bool {
+        self.listener.send(id, answer).unwrap_or_else(|e| {
+            self.complain(format_args!("cannot answer a call: {e}"));
+            false
+        })
+    }
+}
+
+/// A question to jumpd over a connection of its own: it outlives jumpd's restarts.
+pub(crate) fn ask(guard: &Guard, request: &Request) -> Result<Reply, jump_proto::ChannelError> {
+    Channel::connect(&guard.places.jumpd, TIMEOUT)?.call(request)
+}
+
+impl Ready {
+    /// Guards the session until its last process is gone.
+    pub(crate) fn stand(self, jumpd: Channel) {
+        let Self {
+            guard,
+            woken,
+            untold,
+        } = self;
+        let threads = [
+            spawn({
+                let guard = Arc::clone(&guard);
+                move || hear(&guard, jumpd)
+            }),
+            spawn({
+                let guard = Arc::clone(&guard);
+                move || tell(&guard, &untold)
+            }),
+        ];
+        if threads.iter().any(Result::is_err) {
+            guard.end_because("the guard cannot start its threads");
+        }
+        watch(&guard, &woken);
+        said_goodbye(&guard);
+    }
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(work)
+        .map(drop)
+}
+
+/// The loop. Returns when the kernel says that no filtered process is left.
+fn watch(guard: &Arc<Guard>, mut woken: &UnixStream) {
+    let mut end: Option<End> = None;
+    let mut last_tick = Instant::now();
+    let mut last_watch = Instant::now();
+    loop {
+        let pause = match (&end, guard.connects.waiting()) {
+            (Some(_), _) => PRESS,
+            (None, true) => WATCH,
+            (None, false) => TICK,
+        };
+        let mut fds = [
+            PollFd::new(guard.listener.as_fd(), PollFlags::POLLIN),
+            PollFd::new(woken.as_fd(), PollFlags::POLLIN),
+        ];
+        if poll(&mut fds, PollTimeout::from(pause)).is_err() {
+            // EINTR; a tick that comes early does no harm.
+            continue;
+        }
+        let events = fds[0].revents().unwrap_or(PollFlags::empty());
+        let news = fds[1].any().unwrap_or(false);
+        if events.contains(PollFlags::POLLIN) {
+            receive(guard);
+        } else if events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
+            if let Some(end) = end.take() {
+                end.finish(guard);
+            }
+            return;
+        }
+        if news {
+            let _drained = woken.read(&mut [0; 64]);
+        }
+        if last_watch.elapsed() >= Duration::from_millis(WATCH.into()) {
+            last_watch = Instant::now();
+            guard.connects.interrupt_the_gone(&guard.listener);
+        }
+        if last_tick.elapsed() >= Duration::from_millis(TICK.into()) {
+            last_tick = Instant::now();
+            guard.members().look();
+        }
+        if guard.ends_ms.load(Ordering::Relaxed) <= now_ms() {
+            guard.end_because("its time is over");
+        }
+        if let Some(why) = guard.ending() {
+            end.get_or_insert_with(|| End::begin(guard, why))
+                .press(guard);
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    // A clock before 1970 or after the year 292 million ends nothing that should go on.
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(NEVER - 1)
+        })
+}
+
+fn receive(guard: &Arc<Guard>) {
+    let notification = match guard.listener.recv() {
+        Ok(Some(notification)) => notification,
+        Ok(None) => return,
+        Err(e) => {
+            guard.complain(format_args!("cannot receive a call: {e}"));
+            // Not a busy loop on an error that lasts.
+            thread::sleep(Duration::from_millis(10));
+            return;
+        }
+    };
+    if decision::is_quick(&notification) {
+        decision::decide_root_only(guard, &notification);
+        return;
+    }
+    if guard.busy.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
+        guard.busy.fetch_sub(1, Ordering::Relaxed);
+        overload(guard, &notification);
+        return;
+    }
+    let worker = Arc::clone(guard);
+    let spawned = spawn(move || {
+        decision::decide_connect(&worker, &notification);
+        worker.busy.fetch_sub(1, Ordering::Relaxed);
+    });
+    if spawned.is_err() {
+        guard.busy.fetch_sub(1, Ordering::Relaxed);
+        overload(guard, &notification);
+    }
+}
+
+/// More connects at once than any honest use has.
+fn overload(guard: &Guard, notification: &Notification) {
+    guard.answer(notification.id, Answer::Errno(nix::libc::ECONNREFUSED));
+    guard.refused_locally(Reason::Unavailable, None);
+}
+
+/// Holds the connection on which jumpd pushes, and makes it anew when it breaks.
+fn hear(guard: &Guard, jumpd: Channel) {
+    let mut connection = Some(jumpd);
+    loop {
+        while let Some(channel) = &connection {
+            match channel.recv::<Push>() {
+                Ok(Some(Push::End { reason })) => {
+                    guard.complain(format_args!("jumpd ends this session: {reason}"));
+                    guard.end_because("jumpd says so");
+                }
+                Ok(Some(Push::EndsAt { ends_ms })) => {
+                    guard
+                        .ends_ms
+                        .store(ends_ms.unwrap_or(NEVER), Ordering::Relaxed);
+                }
+                Ok(None) | Err(_) => connection = None,
+            }
+        }
+        thread::sleep(AGAIN);
+        match attach(&guard.places.jumpd, &guard.session, &guard.sandbox) {
+            Ok((channel, ends_ms)) => {
+                guard
+                    .ends_ms
+                    .store(ends_ms.unwrap_or(NEVER), Ordering::Relaxed);
+                connection = Some(channel);
+            }
+            Err(e) if e.refused => {
+                guard.complain(format_args!("{}", e.detail));
+                guard.end_because("jumpd does not know it any more");
+            }
+            // Until it is back, connects are refused and the last known end stands.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Tells jumpd what was refused without asking it, at jumpd's pace.
+fn tell(guard: &Guard, untold: &Receiver<Request>) {
+    while let Ok(request) = untold.recv() {
+        if let Err(e) = ask(guard, &request) {
+            guard.complain(format_args!("jumpd was not told: {e}: {request:?}"));
+        }
+    }
+}
+
+/// The last process is gone; a jumpd that is away finds out by itself.
+fn said_goodbye(guard: &Guard) {
+    for _ in 0..3 {
+        if ask(
+            guard,
+            &Request::Ended {
+                session: guard.session.clone(),
+            },
+        )
+        .is_ok()
+        {
+            return;
+        }
+        thread::sleep(AGAIN / 4);
+    }
+    guard.complain(format_args!("ended; jumpd was not told"));
+}

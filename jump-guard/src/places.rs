@@ -1,0 +1,30 @@
+//! Where the guard's counterparts are; the tests put theirs elsewhere.
+
+use jump_proto::paths;
+use std::path::PathBuf;
+
+/// The paths that a session's guard knows.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// jumpd's socket.
+    pub jumpd: PathBuf,
+    /// The socket on which jumpd serves jump-shell.
+    pub shell_socket: PathBuf,
+    /// The program whose connections count as `via = "shell"`.
+    pub shell: PathBuf,
+    /// syslog's socket by every name it is connected to by; the first is the one connected.
+    pub log: Vec<PathBuf>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            jumpd: paths::JUMPD_SOCKET.into(),
+            shell_socket: paths::SHELL_SOCKET.into(),
+            shell: paths::SHELL.into(),
+            // The first is where systemd's link /dev/log leads: it is there also
+            // when the guard has a /dev of its own.
+            log: vec!["/run/systemd/journal/dev-log".into(), "/dev/log".into()],
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Which `AF_UNIX` sockets a session's user may connect to.
+//!
+//! A connection that the guard makes carries the guard's identity
+//! (`SO_PEERCRED`), so it makes two kinds only: to jumpd, which knows that a
+//! guard speaks for its session, and of datagram sockets to syslog, where the
+//! sender's identity is taken at each send. All others are refused: whatever
+//! listens on the host was not written to serve the users of a jump server.
+
+use crate::places::Places;
+use jump_sys::socket::Kind;
+use nix::libc::{SOCK_DGRAM, SOCK_SEQPACKET};
+use std::path::{Path, PathBuf};
+
+/// What becomes of a connect to a path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The guard connects the socket to this path.
+    Connect(PathBuf),
+    /// It is refused, and said so.
+    Refuse,
+    /// It is refused; the C library asks there on its own and has another way.
+    RefuseQuietly,
+}
+
+/// Decides about a connect of a socket of this kind to `path`.
+pub(crate) fn access(
+    places: &Places,
+    kind: Kind,
+    path: &Path,
+    is_shell: impl Fn() -> bool,
+) -> Access {
+    if kind.kind == SOCK_SEQPACKET && path == places.shell_socket && is_shell() {
+        return Access::Connect(places.shell_socket.clone());
+    }
+    if kind.kind == SOCK_DGRAM && places.log.iter().any(|log| log == path) {
+        // Never the path as the task spelled it: its meaning is the task's.
+        let log = places.log.iter().find(|log| log.exists());
+        return log.cloned().map_or(Access::RefuseQuietly, Access::Connect);
+    }
+    const ASKED_BY_LIBRARIES: [&str; 7] = [
+        "/run/nscd/socket",
+        "/var/run/nscd/socket",
+        "/run/systemd/userdb",
+        "/run/systemd/resolve",
+        "/run/systemd/journal",
+        "/run/dbus/system_bus_socket",
+        "/var/lib/sss/pipes",
+    ];
+    if ASKED_BY_LIBRARIES
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+    {
+        Access::RefuseQuietly
+    } else {
+        Access::Refuse
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::libc::{AF_UNIX, SOCK_STREAM};
+
+    fn decide(kind: i32, path: &str, is_shell: bool) -> Access {
+        let places = Places {
+            log: vec!["/dev/null".into(), "/dev/log".into()],
+            ..Places::default()
+        };
+        access(
+            &places,
+            Kind {
+                domain: AF_UNIX,
+                kind,
+                protocol: 0,
+            },
+            Path::new(path),
+            || is_shell,
+        )
+    }
+
+    #[test]
+    fn only_jump_shell_reaches_its_socket() {
+        let socket = jump_proto::paths::SHELL_SOCKET;
+        assert_eq!(
+            decide(SOCK_SEQPACKET, socket, true),
+            Access::Connect(socket.into())
+        );
+        assert_eq!(decide(SOCK_SEQPACKET, socket, false), Access::Refuse);
+        assert_eq!(decide(SOCK_STREAM, socket, true), Access::Refuse);
+    }
+
+    #[test]
+    fn syslog_is_reached_by_datagrams_whatever_name_is_used() {
+        assert_eq!(
+            decide(SOCK_DGRAM, "/dev/log", false),
+            Access::Connect("/dev/null".into())
+        );
+        assert_eq!(decide(SOCK_STREAM, "/dev/log", false), Access::Refuse);
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        assert_eq!(
+            decide(SOCK_STREAM, "/run/docker.sock", true),
+            Access::Refuse
+        );
+        assert_eq!(
+            decide(SOCK_SEQPACKET, "/run/jump/jumpd.sock", true),
+            Access::Refuse
+        );
+        assert_eq!(
+            decide(SOCK_DGRAM, "/run/systemd/journal/socket", true),
+            Access::RefuseQuietly
+        );
+        assert_eq!(
+            decide(SOCK_STREAM, "/var/run/nscd/socket", true),
+            Access::RefuseQuietly
+        );
+    }
+}
