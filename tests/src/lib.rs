@@ -1,1 +1,30 @@
-//! Empty so far.
+//! The lab: real Debian hosts with systemd, journald, logind and the stock
+//! sshd, booted in about a second, in which the whole product is tried with
+//! unmodified OpenSSH clients.
+//!
+//! From the ground up:
+//!
+//! - [`ground`]: the process runs in namespaces of its own, so that nothing it
+//!   makes (mounts, bridges, processes) can outlive it, whatever kills it.
+//! - [`base`]: one Debian tree per release, made once by mmdebstrap.
+//! - [`machine`]: a host booted from the base with systemd-nspawn; [`process`]
+//!   runs programs in it, [`journal`] follows what it writes down.
+//! - [`network`]: who has which address, and which services listen.
+//! - [`seat`]: an admin at the client machine, with ssh, key and authenticator.
+//! - [`lab`]: bastion, two targets and a client, with the product installed.
+//! - [`story`]: what the scenarios use to say what they expect.
+//!
+//! The scenarios stand in `tests/tests/scenarios`, one short story per file.
+#![forbid(unsafe_code)]
+
+pub mod authenticator;
+pub mod base;
+pub mod ground;
+pub mod journal;
+pub mod lab;
+pub mod machine;
+pub mod network;
+pub mod policy;
+pub mod process;
+pub mod seat;
+pub mod story;

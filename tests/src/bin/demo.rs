@@ -1,0 +1,2 @@
+//! The demo is told by `jump_lab`.
+fn main() {}

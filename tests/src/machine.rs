@@ -1,0 +1,286 @@
+//! A booted host: an overlay of the base, brought up by systemd-nspawn.
+//!
+//! nspawn runs inside the run's namespaces and in a cgroup of its own. It needs
+//! `--system-call-filter`, or it answers EPERM to what the guard and Landlock
+//! are made of. It says when the machine is up, and the pid of its init,
+//! through the sd_notify protocol: nothing is polled.
+
+use crate::ground::Ground;
+use crate::journal::Journal;
+use crate::network::{self, Place};
+use crate::process::Invocation;
+use anyhow::{Context, Result, bail, ensure};
+use nix::mount::{MsFlags, mount};
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// System calls of the product that nspawn would otherwise refuse.
+const SYSTEM_CALLS: &str =
+    "pidfd_getfd process_vm_readv landlock_create_ruleset landlock_add_rule landlock_restrict_self";
+/// Generous: two cores may be shared with a compiler.
+const BOOT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running host.
+#[derive(Debug)]
+pub struct Machine {
+    place: Place,
+    root: PathBuf,
+    outputs: PathBuf,
+    leader: u32,
+    nspawn: Child,
+}
+
+impl Machine {
+    /// Boots one.
+    ///
+    /// # Errors
+    /// When it does not come up, with the end of what its console said.
+    pub fn boot(ground: &Ground, base: &Path, place: &Place) -> Result<Self> {
+        let home = ground.directory().join(place.name);
+        let root = overlay(&home, base)?;
+        furnish(&root, place).with_context(|| format!("cannot furnish {}", place.name))?;
+
+        let notify = home.join("notify");
+        let socket = UnixDatagram::bind(&notify)?;
+        socket.set_read_timeout(Some(BOOT_PATIENCE))?;
+        let console = home.join("console");
+        let nspawn = nspawn(ground, place, &root, &notify, &console)?;
+        let mut machine = Self {
+            place: place.clone(),
+            root,
+            outputs: home.join("outputs"),
+            leader: 0,
+            nspawn,
+        };
+        match await_ready(&socket) {
+            Ok(leader) => machine.leader = leader,
+            Err(trouble) => {
+                let said = fs::read_to_string(&console).unwrap_or_default();
+                bail!("{} does not come up: {trouble:#}\n{said}", place.name);
+            }
+        }
+        machine.place.plug_in()?;
+        Ok(machine)
+    }
+
+    /// Its name and addresses.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A path of the machine as this process sees it.
+    #[must_use]
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.root.join(inside.trim_start_matches('/'))
+    }
+
+    /// Reads a file of the machine.
+    ///
+    /// # Errors
+    /// When it cannot be read as text.
+    pub fn read(&self, inside: &str) -> Result<String> {
+        fs::read_to_string(self.path(inside))
+            .with_context(|| format!("{}:{inside}", self.place.name))
+    }
+
+    /// Writes a file of the machine as editors do: a new file, renamed over the
+    /// old one, with the old one's owner and mode.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, inside: &str, content: impl AsRef<[u8]>) -> Result<()> {
+        let path = self.path(inside);
+        let trouble = || format!("{}:{inside}", self.place.name);
+        let new = path.with_extension("lab-new");
+        fs::write(&new, content).with_context(trouble)?;
+        if let Ok(old) = fs::metadata(&path) {
+            use std::os::unix::fs::{MetadataExt, chown};
+            chown(&new, Some(old.uid()), Some(old.gid()))?;
+            fs::set_permissions(&new, fs::Permissions::from_mode(old.mode() & 0o7777))?;
+        }
+        fs::rename(&new, &path).with_context(trouble)
+    }
+
+    /// A program to run in it as root.
+    pub fn command(&self, program: &str) -> Invocation {
+        Invocation::new(self.leader, &self.outputs, program)
+    }
+
+    /// A line of shell to run in it as root.
+    pub fn shell(&self, line: &str) -> Invocation {
+        self.command("sh").args(["-c", line])
+    }
+
+    /// Follows its journal from the beginning.
+    ///
+    /// # Errors
+    /// When journalctl cannot be started.
+    pub fn journal(&self) -> Result<Journal> {
+        Journal::follow(self.leader)
+    }
+
+    /// The public host keys, as lines of `ssh_host_*_key.pub`.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn host_keys(&self) -> Result<Vec<String>> {
+        HOST_KEYS
+            .iter()
+            .map(|kind| self.read(&format!("/etc/ssh/ssh_host_{kind}_key.pub")))
+            .collect()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Killing init ends everything in its pid namespace; nspawn, left alone with that, ends too.
+        if let Ok(leader) = i32::try_from(self.leader)
+            && leader > 1
+        {
+            let _gone = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(leader),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        } else {
+            let _gone = self.nspawn.kill();
+        }
+        let _reaped = self.nspawn.wait();
+    }
+}
+
+const HOST_KEYS: [&str; 2] = ["ed25519", "ecdsa"];
+
+/// The machine's file tree: the shared base below, its own changes above.
+fn overlay(home: &Path, base: &Path) -> Result<PathBuf> {
+    let parts = ["root", "upper", "work"].map(|part| home.join(part));
+    for part in &parts {
+        fs::create_dir_all(part)?;
+    }
+    let [root, upper, work] = parts;
+    let base = base.canonicalize()?;
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        base.display(),
+        upper.display(),
+        work.display()
+    );
+    mount(
+        Some("overlay"),
+        &root,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )
+    .context("cannot mount the overlay")?;
+    Ok(root)
+}
+
+/// What makes this machine itself: name, identity, addresses, host keys.
+fn furnish(root: &Path, place: &Place) -> Result<()> {
+    fs::write(root.join("etc/hostname"), format!("{}\n", place.name))?;
+    fs::write(root.join("etc/hosts"), network::hosts(place))?;
+    // An id of its own, there before the first boot: without one systemd takes the boot for a
+    // first boot and enables every unit its presets name.
+    let id = fs::read_to_string("/proc/sys/kernel/random/uuid")?.replace('-', "");
+    fs::write(root.join("etc/machine-id"), id)?;
+    let units = root.join("etc/systemd/system");
+    let network = ("lab-network.service".to_owned(), place.unit());
+    for (name, text) in place.service_units().into_iter().chain([network]) {
+        if let Some((_, target)) = text.split_once("WantedBy=") {
+            let wants = units.join(format!("{}.wants", target.trim()));
+            fs::create_dir_all(&wants)?;
+            symlink(format!("../{name}"), wants.join(&name))?;
+        }
+        fs::write(units.join(name), text)?;
+    }
+    for kind in HOST_KEYS {
+        let file = format!("/etc/ssh/ssh_host_{kind}_key");
+        let output = Command::new("chroot")
+            .arg(root)
+            .args([
+                "ssh-keygen",
+                "-q",
+                "-N",
+                "",
+                "-C",
+                place.name,
+                "-t",
+                kind,
+                "-f",
+                &file,
+            ])
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "ssh-keygen: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let ssh = root.join("root/.ssh");
+    fs::create_dir_all(&ssh)?;
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o700))?;
+    Ok(())
+}
+
+fn nspawn(
+    ground: &Ground,
+    place: &Place,
+    root: &Path,
+    notify: &Path,
+    console: &Path,
+) -> Result<Child> {
+    let cgroup = ground.cgroup(place.name)?;
+    let log = File::create(console)?;
+    // The shell puts itself into the cgroup and becomes nspawn, which with --keep-unit stays there.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "echo $$ >\"$0\" && exec \"$@\""])
+        .arg(cgroup.join("cgroup.procs"))
+        .args([
+            "systemd-nspawn",
+            "--quiet",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+        ])
+        .args(["--console=read-only", "--notify-ready=yes"])
+        .arg(format!("--system-call-filter={SYSTEM_CALLS}"))
+        .arg(format!("--machine={}", place.name))
+        .arg(format!("--directory={}", root.display()))
+        .args(place.nspawn_arguments())
+        .env("NOTIFY_SOCKET", notify)
+        .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0);
+    command
+        .spawn()
+        .context("cannot run systemd-nspawn (package systemd-container)")
+}
+
+/// Reads nspawn's notifications until the machine is up; the pid of its init.
+fn await_ready(socket: &UnixDatagram) -> Result<u32> {
+    let mut leader = None;
+    let mut buffer = [0; 4096];
+    loop {
+        let length = socket
+            .recv(&mut buffer)
+            .context("no word from systemd-nspawn")?;
+        let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+        for line in text.lines() {
+            if let Some(pid) = line.strip_prefix("X_NSPAWN_LEADER_PID=") {
+                leader = Some(pid.parse()?);
+            }
+            if line == "READY=1" {
+                return leader.context("systemd-nspawn did not name the machine's init");
+            }
+        }
+    }
+}
