@@ -14,5 +14,10 @@ fn main() {
     ] {
         println!("cargo::rustc-cdylib-link-arg=-Wl,{option}");
     }
+    // Of everything that only a panic needs, GNU ld keeps nothing once the
+    // optimiser has found no panic reachable (with it go the thread-local
+    // variables of std). lld keeps the unwinder's personality in any case, and
+    // all of it hangs on that.
+    println!("cargo::rustc-cdylib-link-arg=-fuse-ld=bfd");
     println!("cargo::rerun-if-changed=build.rs");
 }
