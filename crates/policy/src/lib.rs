@@ -18,6 +18,7 @@ mod ids;
 mod judge;
 mod keys;
 mod model;
+mod names;
 mod schedule;
 mod schema;
 mod selftest;

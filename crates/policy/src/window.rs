@@ -124,6 +124,19 @@ impl Window {
         }
     }
 
+    /// An instant, `after` or later, from which the next `except` date is felt
+    /// that is still to be felt after `after`: two days before it.
+    pub(crate) fn next_exception(&self, after: Timestamp) -> Option<Timestamp> {
+        let seen = self.timezone.to_datetime(after).date();
+        let next = self
+            .except
+            .iter()
+            .find(|date| date.checked_add(3.days()).is_ok_and(|felt| felt > seen))?;
+        let before = next.checked_sub(2.days()).ok()?;
+        let start = before.to_zoned(self.timezone.clone()).ok()?.timestamp();
+        Some(after.max(start))
+    }
+
     /// The first instant in `(from, to]` at which being open is no longer `open`.
     fn change_between(&self, open: bool, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
         let first = self.timezone.to_datetime(from).date();

@@ -1,5 +1,7 @@
 //! The example policy is valid, says what its own tests promise, and warns of what it should.
 
+#![allow(clippy::panic, reason = "a test stops at the first surprise")]
+
 use jump_policy::{Method, Policy, Subject};
 
 const EXAMPLE: &str = include_str!("../examples/policy.toml");

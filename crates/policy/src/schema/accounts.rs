@@ -6,7 +6,8 @@ use crate::document::{Node, Section, integer, string};
 use crate::ids;
 use crate::keys::PublicKey;
 use crate::model::{Group, User, UserMfa};
-use crate::values::{DayEdge, account_name, instant};
+use crate::names::account_name;
+use crate::values::{DayEdge, instant};
 use std::collections::BTreeMap;
 
 /// The longest full name, in characters.
