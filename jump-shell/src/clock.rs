@@ -23,13 +23,17 @@ pub(crate) struct Clock {
 impl Clock {
     /// The host's clock; UTC where the host has no zone or a broken one.
     pub(crate) fn of_host() -> Self {
-        Self { zone: host_zone().unwrap_or(TimeZone::UTC) }
+        Self {
+            zone: host_zone().unwrap_or(TimeZone::UTC),
+        }
     }
 
     /// `Mon 2026-11-23 18:00 CET`; a question mark for an instant outside the calendar.
     pub(crate) fn say(&self, at_ms: i64) -> String {
-        self.at(at_ms)
-            .map_or_else(|| "?".to_owned(), |at| at.strftime("%a %Y-%m-%d %H:%M %Z").to_string())
+        self.at(at_ms).map_or_else(
+            || "?".to_owned(),
+            |at| at.strftime("%a %Y-%m-%d %H:%M %Z").to_string(),
+        )
     }
 
     /// How long until `at_ms`, as `2 h 13 min`.
@@ -47,7 +51,11 @@ impl Clock {
 fn host_zone() -> Option<TimeZone> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    std::fs::File::open(LOCALTIME).ok()?.take(ZONE_MAX).read_to_end(&mut bytes).ok()?;
+    std::fs::File::open(LOCALTIME)
+        .ok()?
+        .take(ZONE_MAX)
+        .read_to_end(&mut bytes)
+        .ok()?;
     let link = std::fs::read_link(LOCALTIME).unwrap_or_default();
     TimeZone::tzif(zone_name(&link), &bytes).ok()
 }
@@ -77,23 +85,32 @@ mod tests {
 
     #[test]
     fn an_instant_is_said_in_the_zone() {
-        let clock = Clock { zone: TimeZone::UTC };
+        let clock = Clock {
+            zone: TimeZone::UTC,
+        };
         assert_eq!(clock.say(1_795_424_400_000), "Mon 2026-11-23 09:00 UTC");
         assert_eq!(clock.say(i64::MAX), "?");
     }
 
     #[test]
     fn the_zone_is_named_by_its_link() {
-        assert_eq!(zone_name(Path::new("/usr/share/zoneinfo/Europe/Paris")), "Europe/Paris");
+        assert_eq!(
+            zone_name(Path::new("/usr/share/zoneinfo/Europe/Paris")),
+            "Europe/Paris"
+        );
         assert_eq!(zone_name(Path::new("../usr/share/zoneinfo/UTC")), "UTC");
         assert_eq!(zone_name(Path::new("")), "Local");
     }
 
     #[test]
     fn a_duration_has_two_units() {
-        for (seconds, said) in
-            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (8000, "2 h 13 min"), (273_700, "3 d 4 h")]
-        {
+        for (seconds, said) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (8000, "2 h 13 min"),
+            (273_700, "3 d 4 h"),
+        ] {
             assert_eq!(say_duration(Duration::from_secs(seconds)), said);
         }
     }

@@ -41,7 +41,9 @@ pub(crate) struct NotACommand {
 impl Command {
     /// Reads one command line, as it came.
     pub(crate) fn parse(line: &[u8]) -> Result<Self, NotACommand> {
-        let words = words::split(line).map_err(|error| NotACommand { hint: hint(line, Some(error)) })?;
+        let words = words::split(line).map_err(|error| NotACommand {
+            hint: hint(line, Some(error)),
+        })?;
         let command = match words.as_slice() {
             ["help"] => Some(Self::Help),
             ["exit"] => Some(Self::Exit),
@@ -52,17 +54,24 @@ impl Command {
             ["connect", host, port] => connect(host, port),
             _ => None,
         };
-        command.ok_or_else(|| NotACommand { hint: hint(line, None) })
+        command.ok_or_else(|| NotACommand {
+            hint: hint(line, None),
+        })
     }
 }
 
 fn connect(host: &str, port: &str) -> Option<Command> {
     let plain = (1..=HOST_MAX).contains(&host.len())
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'))
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'))
         && !host.starts_with('-');
     let decimal = port.bytes().all(|b| b.is_ascii_digit()) && !port.starts_with('0');
     let port = port.parse().ok().filter(|_| decimal)?;
-    plain.then(|| Command::Connect { host: host.to_owned(), port })
+    plain.then(|| Command::Connect {
+        host: host.to_owned(),
+        port,
+    })
 }
 
 /// What to do instead. The first word only chooses the advice; the line is refused whatever it is.
@@ -94,14 +103,23 @@ mod tests {
 
     #[test]
     fn its_own_commands_are_known() {
-        let connect = Command::Connect { host: "db1.example.internal".into(), port: 22 };
+        let connect = Command::Connect {
+            host: "db1.example.internal".into(),
+            port: 22,
+        };
         for (line, command) in [
             ("help", Command::Help),
             ("exit", Command::Exit),
             ("whoami", Command::Whoami { json: false }),
             (" targets  --json ", Command::Targets { json: true }),
             ("connect db1.example.internal 22", connect),
-            ("connect 2001:db8::1 443", Command::Connect { host: "2001:db8::1".into(), port: 443 }),
+            (
+                "connect 2001:db8::1 443",
+                Command::Connect {
+                    host: "2001:db8::1".into(),
+                    port: 443,
+                },
+            ),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
         }
@@ -116,7 +134,12 @@ mod tests {
 
     #[test]
     fn who_copies_files_is_told_how() {
-        for line in ["scp -t /tmp/x", "internal-sftp", "/usr/lib/openssh/sftp-server", "rsync --server -e.LsfxCIvu . x"] {
+        for line in [
+            "scp -t /tmp/x",
+            "internal-sftp",
+            "/usr/lib/openssh/sftp-server",
+            "rsync --server -e.LsfxCIvu . x",
+        ] {
             let hint = Command::parse(line.as_bytes()).unwrap_err().hint.unwrap();
             assert!(hint.contains("-J BASTION"), "{hint}");
         }

@@ -73,7 +73,11 @@ pub(crate) fn dial(addresses: &[IpAddr], port: u16) -> Result<OwnedFd, DialError
 }
 
 fn dial_one(address: SocketAddr) -> Result<OwnedFd, DialError> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
     match connect(&socket, &address) {
@@ -127,7 +131,10 @@ mod tests {
         let listener = TcpListener::bind((HERE, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        assert_eq!(dial(&[HERE], port).unwrap_err(), DialError::Failed(Errno::CONNREFUSED));
+        assert_eq!(
+            dial(&[HERE], port).unwrap_err(),
+            DialError::Failed(Errno::CONNREFUSED)
+        );
         assert_eq!(dial(&[], port).unwrap_err(), DialError::NoAddress);
     }
 }

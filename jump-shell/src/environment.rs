@@ -43,7 +43,10 @@ impl Environment {
     }
 
     fn of(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        let mut taken = Self { reduced: true, ..Self::default() };
+        let mut taken = Self {
+            reduced: true,
+            ..Self::default()
+        };
         for (name, value) in variables {
             match (name.to_str(), plain_name(&value)) {
                 (Some("TERM"), Some(term)) if taken.term.is_none() => taken.term = Some(term),
@@ -94,8 +97,14 @@ impl Environment {
 fn plain_name(value: &OsStr) -> Option<String> {
     let bytes = value.as_bytes();
     let plain = (1..=TERM_MAX).contains(&bytes.len())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    if plain { value.to_str().map(str::to_owned) } else { None }
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if plain {
+        value.to_str().map(str::to_owned)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -103,12 +112,19 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[(&str, &str)]) -> Environment {
-        Environment::of(pairs.iter().map(|(n, v)| (OsString::from(n), OsString::from(v))))
+        Environment::of(
+            pairs
+                .iter()
+                .map(|(n, v)| (OsString::from(n), OsString::from(v))),
+        )
     }
 
     #[test]
     fn only_a_plain_terminal_name_is_believed() {
-        assert_eq!(of(&[("TERM", "xterm-256color")]).term.as_deref(), Some("xterm-256color"));
+        assert_eq!(
+            of(&[("TERM", "xterm-256color")]).term.as_deref(),
+            Some("xterm-256color")
+        );
         let long = "x".repeat(TERM_MAX + 1);
         for bad in ["", "../../etc/passwd", "a b", "\u{1b}[2J", "é", &long] {
             let taken = of(&[("TERM", bad)]);
@@ -118,7 +134,14 @@ mod tests {
 
     #[test]
     fn nothing_else_is_taken() {
-        for other in ["LD_PRELOAD", "TZ", "LC_ALL", "LANG", "BASH_ENV", "SSH_CONNECTION"] {
+        for other in [
+            "LD_PRELOAD",
+            "TZ",
+            "LC_ALL",
+            "LANG",
+            "BASH_ENV",
+            "SSH_CONNECTION",
+        ] {
             assert_eq!(of(&[(other, "x")]), Environment::default(), "{other}");
         }
     }

@@ -33,7 +33,9 @@ pub(crate) fn run(session: &mut Session) -> Outcome {
                 }
             }
             Input::TooLong => {
-                print::complain(&format!("A line of more than {LINE_MAX} bytes is no command here."));
+                print::complain(&format!(
+                    "A line of more than {LINE_MAX} bytes is no command here."
+                ));
                 outcome = Outcome::Refused;
             }
             Input::Interrupted => {
@@ -52,11 +54,15 @@ pub(crate) fn run(session: &mut Session) -> Outcome {
 /// Opens the session's trail and greets a person. A jumpd that does not answer
 /// now may answer the next command.
 fn begin(session: &mut Session, terminal: bool) -> Outcome {
-    let Some(info) = session.info(None) else { return Outcome::Failed };
+    let Some(info) = session.info(None) else {
+        return Outcome::Failed;
+    };
     if !terminal {
         return Outcome::Done;
     }
-    let Some(reach) = session.reach() else { return Outcome::Failed };
+    let Some(reach) = session.reach() else {
+        return Outcome::Failed;
+    };
     let greeting = whoami::greeting(&info, &reach, &session.prepared().clock, Timestamp::now());
     print::answer(&greeting);
     Outcome::Done
@@ -110,7 +116,8 @@ impl Reader {
     /// The next line of what was read, if there is a whole one.
     fn cut(&mut self) -> Option<Input> {
         let end = self.waiting.iter().position(|b| *b == b'\n');
-        let Some(end) = end.or_else(|| (self.ended && !self.waiting.is_empty()).then_some(self.waiting.len()))
+        let Some(end) =
+            end.or_else(|| (self.ended && !self.waiting.is_empty()).then_some(self.waiting.len()))
         else {
             if self.waiting.len() > LINE_MAX {
                 self.waiting.clear();
@@ -153,7 +160,11 @@ fn news(signals: &SignalFd) -> News {
     if poll(&mut fds, None).is_err() {
         return News::Nothing;
     }
-    let mut news = if fds[0].revents().is_empty() { News::Nothing } else { News::Input };
+    let mut news = if fds[0].revents().is_empty() {
+        News::Nothing
+    } else {
+        News::Input
+    };
     // Ctrl-\ and Ctrl-Z come this way too, and begin a new line as well.
     while let Ok(Some(_)) = signals.read_signal() {
         news = News::Interrupt;
@@ -167,11 +178,12 @@ fn without_keys(line: &[u8]) -> Vec<u8> {
     let mut bytes = line.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         match byte {
-            0x1b => match bytes.next_if(|b| matches!(b, b'[' | b'O')) {
-                // Parameters and intermediates, then one final byte.
-                Some(_) => while bytes.next().is_some_and(|b| (0x20..0x40).contains(&b)) {},
-                None => {}
-            },
+            0x1b => {
+                if bytes.next_if(|b| matches!(b, b'[' | b'O')).is_some() {
+                    // Parameters and intermediates, then one final byte.
+                    while bytes.next().is_some_and(|b| (0x20..0x40).contains(&b)) {}
+                }
+            }
             b'\t' => kept.push(byte),
             0..0x20 | 0x7f => {}
             _ => kept.push(byte),
@@ -185,7 +197,11 @@ mod tests {
     use super::*;
 
     fn lines(text: &[u8]) -> Vec<Input> {
-        let mut reader = Reader { waiting: text.to_vec(), ended: true, ..Reader::default() };
+        let mut reader = Reader {
+            waiting: text.to_vec(),
+            ended: true,
+            ..Reader::default()
+        };
         std::iter::from_fn(|| reader.cut()).collect()
     }
 
@@ -195,7 +211,10 @@ mod tests {
 
     #[test]
     fn input_is_cut_at_its_line_ends() {
-        assert_eq!(lines(b"a\nb\r\n\nc"), vec![line("a"), line("b"), line(""), line("c")]);
+        assert_eq!(
+            lines(b"a\nb\r\n\nc"),
+            vec![line("a"), line("b"), line(""), line("c")]
+        );
         assert_eq!(lines(b""), vec![]);
     }
 
@@ -204,7 +223,10 @@ mod tests {
         let long = [vec![b'x'; LINE_MAX + 1], b"\nhelp\n".to_vec()].concat();
         assert_eq!(lines(&long), vec![Input::TooLong, line("help")]);
 
-        let mut reader = Reader { waiting: vec![b'x'; LINE_MAX + 1], ..Reader::default() };
+        let mut reader = Reader {
+            waiting: vec![b'x'; LINE_MAX + 1],
+            ..Reader::default()
+        };
         assert_eq!(reader.cut(), None);
         reader.waiting.extend_from_slice(b"exit\nhelp\n");
         assert_eq!(reader.cut(), Some(Input::TooLong));

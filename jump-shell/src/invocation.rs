@@ -29,7 +29,11 @@ impl Invocation {
         match arguments {
             [] => Self::Interactive,
             [dash_c, line] if dash_c == "-c" => {
-                let wish = if line == paths::SHELL { original_command } else { Some(line.as_os_str()) };
+                let wish = if line == paths::SHELL {
+                    original_command
+                } else {
+                    Some(line.as_os_str())
+                };
                 match wish {
                     Some(wish) if wish != paths::SHELL => Self::Command(wish.as_bytes().to_vec()),
                     // Whoever asks for the shell gets it.
@@ -62,8 +66,14 @@ mod tests {
 
     #[test]
     fn force_command_hides_the_wish_in_the_environment() {
-        assert_eq!(started(&["-c", paths::SHELL], None), Invocation::Interactive);
-        assert_eq!(started(&["-c", paths::SHELL], Some(paths::SHELL)), Invocation::Interactive);
+        assert_eq!(
+            started(&["-c", paths::SHELL], None),
+            Invocation::Interactive
+        );
+        assert_eq!(
+            started(&["-c", paths::SHELL], Some(paths::SHELL)),
+            Invocation::Interactive
+        );
         for wish in ["targets", "internal-sftp", "", "  "] {
             assert_eq!(started(&["-c", paths::SHELL], Some(wish)), command(wish));
         }
@@ -71,7 +81,10 @@ mod tests {
 
     #[test]
     fn without_force_command_the_string_is_the_wish() {
-        assert_eq!(started(&["-c", "whoami"], Some("targets")), command("whoami"));
+        assert_eq!(
+            started(&["-c", "whoami"], Some("targets")),
+            command("whoami")
+        );
         assert_eq!(started(&["-c", ""], None), command(""));
     }
 
@@ -90,7 +103,10 @@ mod tests {
             &[""],
         ];
         for form in forms {
-            assert!(matches!(started(form, Some("targets")), Invocation::Refused(_)), "{form:?}");
+            assert!(
+                matches!(started(form, Some("targets")), Invocation::Refused(_)),
+                "{form:?}"
+            );
         }
     }
 }

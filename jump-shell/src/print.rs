@@ -5,7 +5,9 @@ use std::io::Write;
 /// Writes an answer; false when nobody reads it any more.
 pub(crate) fn answer(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .is_ok()
 }
 
 /// Writes one sentence to the user. A reader that is gone cannot be told so.

@@ -262,7 +262,11 @@ impl<'a> Relay<'a> {
         let mut at_target = PollFlags::empty();
         at_target.set(PollFlags::IN, self.down.awaits_input());
         at_target.set(PollFlags::OUT, self.up.awaits_output());
-        let at_output = if self.down.awaits_output() { PollFlags::OUT } else { PollFlags::empty() };
+        let at_output = if self.down.awaits_output() {
+            PollFlags::OUT
+        } else {
+            PollFlags::empty()
+        };
         waiting.clear();
         let mut add = |wanted: bool, fd, events| {
             wanted.then(|| {
@@ -272,7 +276,11 @@ impl<'a> Relay<'a> {
         };
         let input = add(self.up.awaits_input(), self.user.input.0, PollFlags::IN);
         // Once the target has said all, only its breaking off is news.
-        let target = add(!at_target.is_empty() || self.down.ended, self.target, at_target);
+        let target = add(
+            !at_target.is_empty() || self.down.ended,
+            self.target,
+            at_target,
+        );
         // Even when nothing is to be written: a reader that left is news.
         let output = add(!self.down.ended, self.user.output.0, at_output);
         match poll(waiting, None) {

@@ -103,14 +103,23 @@ impl Session {
         }
     }
 
-    fn run(&mut self, command: &Command, info: Option<&SessionInfo>, typed: &mut Vec<u8>) -> Outcome {
+    fn run(
+        &mut self,
+        command: &Command,
+        info: Option<&SessionInfo>,
+        typed: &mut Vec<u8>,
+    ) -> Outcome {
         match command {
             Command::Help => answered(Some(crate::help::TEXT.to_owned())),
             Command::Exit => Outcome::Left { well: true },
             Command::Targets { json } => {
                 let clock = self.prepared.clock.clone();
                 answered(self.reach().map(|reach| {
-                    if *json { whoami::as_json(&reach) } else { whoami::targets(&reach, &clock) }
+                    if *json {
+                        whoami::as_json(&reach)
+                    } else {
+                        whoami::targets(&reach, &clock)
+                    }
                 }))
             }
             Command::Whoami { json } => {
@@ -131,7 +140,10 @@ impl Session {
     }
 
     fn connect(&mut self, host: &str, port: u16, typed: &mut Vec<u8>) -> Outcome {
-        let question = Request::Resolve { host: host.to_owned(), port };
+        let question = Request::Resolve {
+            host: host.to_owned(),
+            port,
+        };
         let addresses = match self.ask(&question) {
             Some(Reply::Addresses { addresses }) => addresses,
             Some(other) => {
@@ -160,8 +172,12 @@ impl Session {
     /// Refuses `line`: first to the audit trail, then to the user, in one sentence.
     pub(crate) fn refuse(&mut self, line: &[u8], hint: Option<&str>) -> Outcome {
         // Refused it is, whether jumpd can write it down or not.
-        let _ = self.jumpd.ask(&Request::ShellRefused { command: bounded(line) });
-        let hint = hint.unwrap_or("the jump server runs no programs, but ssh -J BASTION TARGET goes through it");
+        let _ = self.jumpd.ask(&Request::ShellRefused {
+            command: bounded(line),
+        });
+        let hint = hint.unwrap_or(
+            "the jump server runs no programs, but ssh -J BASTION TARGET goes through it",
+        );
         print::complain(&format!(
             "\"{}\" is not a command here; {hint} (\"help\" lists the commands).",
             shown_bytes(line, SHOWN_MAX)

@@ -73,13 +73,19 @@ mod tests {
 
     #[test]
     fn names_stay_readable() {
-        assert_eq!(shown("db1.example.internal Ağrı 東京"), "db1.example.internal Ağrı 東京");
+        assert_eq!(
+            shown("db1.example.internal Ağrı 東京"),
+            "db1.example.internal Ağrı 東京"
+        );
     }
 
     #[test]
     fn a_terminal_is_told_nothing() {
         assert_eq!(shown("a\u{1b}]52;c;x\u{7}b"), "a\\u{1b}]52;c;x\\u{7}b");
-        assert_eq!(shown("a\r\nb\u{9b}c\u{202e}d"), "a\\u{d}\\u{a}b\\u{9b}c\\u{202e}d");
+        assert_eq!(
+            shown("a\r\nb\u{9b}c\u{202e}d"),
+            "a\\u{d}\\u{a}b\\u{9b}c\\u{202e}d"
+        );
     }
 
     #[test]

@@ -14,7 +14,12 @@ macro_rules! line {
 }
 
 /// What a new session on a terminal is greeted with: its end, and its targets.
-pub(crate) fn greeting(info: &SessionInfo, reach: &[Reach], clock: &Clock, now: Timestamp) -> String {
+pub(crate) fn greeting(
+    info: &SessionInfo,
+    reach: &[Reach],
+    clock: &Clock,
+    now: Timestamp,
+) -> String {
     let mut out = String::new();
     match info.ends_ms {
         Some(end) => line!(
@@ -23,9 +28,14 @@ pub(crate) fn greeting(info: &SessionInfo, reach: &[Reach], clock: &Clock, now: 
             shown(&info.user),
             clock.say(end),
             Clock::left(end, now),
-            info.ends_reason.map_or_else(String::new, |reason| format!(": {}", why(reason))),
+            info.ends_reason
+                .map_or_else(String::new, |reason| format!(": {}", why(reason))),
         ),
-        None => line!(out, "{}, your session on this jump server has no set end.", shown(&info.user)),
+        None => line!(
+            out,
+            "{}, your session on this jump server has no set end.",
+            shown(&info.user)
+        ),
     }
     line!(out, "");
     out.push_str(&targets(reach, clock));
@@ -40,21 +50,38 @@ pub(crate) fn card(info: &SessionInfo, prepared: &Prepared, now: Timestamp) -> S
     let until = info.ends_ms.map_or_else(
         || "no set end".to_owned(),
         |end| {
-            let why = info.ends_reason.map_or_else(String::new, |r| format!(": {}", why(r)));
+            let why = info
+                .ends_reason
+                .map_or_else(String::new, |r| format!(": {}", why(r)));
             format!("{}, {} left{why}", clock.say(end), Clock::left(end, now))
         },
     );
     let mut out = String::new();
-    line!(out, "user           {} (uid {})", shown(&info.user), info.uid);
+    line!(
+        out,
+        "user           {} (uid {})",
+        shown(&info.user),
+        info.uid
+    );
     line!(out, "session        {}", info.session);
-    line!(out, "from           {} port {}", info.source.ip(), info.source.port());
+    line!(
+        out,
+        "from           {} port {}",
+        info.source.ip(),
+        info.source.port()
+    );
     line!(out, "since          {}", clock.say(info.opened_ms));
     line!(out, "until          {until}");
     line!(out, "second factor  {}", shown(&info.mfa));
     if let Some(key) = &info.key_fingerprint {
         line!(out, "key            {}", shown(key));
     }
-    line!(out, "confinement    session: {}; shell: {}", shown(&info.sandbox), prepared.layers);
+    line!(
+        out,
+        "confinement    session: {}; shell: {}",
+        shown(&info.sandbox),
+        prepared.layers
+    );
     for (at, flow) in info.flows.iter().enumerate() {
         let label = if at == 0 { "connections" } else { "" };
         line!(out, "{label:<14} {}", connection(flow, clock));
@@ -63,7 +90,10 @@ pub(crate) fn card(info: &SessionInfo, prepared: &Prepared, now: Timestamp) -> S
 }
 
 fn connection(flow: &FlowInfo, clock: &Clock) -> String {
-    let name = flow.name.as_deref().map_or_else(String::new, |name| format!("{} ", shown(name)));
+    let name = flow
+        .name
+        .as_deref()
+        .map_or_else(String::new, |name| format!("{} ", shown(name)));
     format!(
         "{name}{} since {}, rule {}, by {}",
         flow.destination,
@@ -86,7 +116,8 @@ pub(crate) fn targets(reach: &[Reach], clock: &Clock) -> String {
             shown(&r.ports.join(", ")),
             ways(r),
             shown(&r.rule),
-            r.until_ms.map_or_else(|| "no set end".to_owned(), |until| clock.say(until)),
+            r.until_ms
+                .map_or_else(|| "no set end".to_owned(), |until| clock.say(until)),
         ]
     }));
     table(&rows)
@@ -96,16 +127,30 @@ fn ways(reach: &Reach) -> String {
     if reach.record {
         return "recorded hop".to_owned();
     }
-    reach.via.iter().copied().map(Via::as_str).collect::<Vec<_>>().join(", ")
+    reach
+        .via
+        .iter()
+        .copied()
+        .map(Via::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut out = String::new();
     for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         line!(out, "{}", cells.join("  ").trim_end());
     }
     out
@@ -146,11 +191,19 @@ mod tests {
 
     #[test]
     fn the_table_has_one_line_per_target() {
-        let table = targets(&[reach("databases", None), reach("x", Some(0))], &Clock::of_host());
+        let table = targets(
+            &[reach("databases", None), reach("x", Some(0))],
+            &Clock::of_host(),
+        );
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("TARGET     HOSTS"), "{table}");
-        assert!(lines[1].starts_with("databases  db1.example.internal, 10.20.0.0/24  22     forward, shell"), "{table}");
+        assert!(
+            lines[1].starts_with(
+                "databases  db1.example.internal, 10.20.0.0/24  22     forward, shell"
+            ),
+            "{table}"
+        );
         assert!(lines[1].ends_with("no set end"), "{table}");
     }
 
@@ -162,7 +215,10 @@ mod tests {
 
     #[test]
     fn a_rule_that_records_offers_only_the_hop() {
-        let recorded = Reach { record: true, ..reach("x", None) };
+        let recorded = Reach {
+            record: true,
+            ..reach("x", None)
+        };
         assert_eq!(ways(&recorded), "recorded hop");
     }
 }

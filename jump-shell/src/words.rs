@@ -38,7 +38,11 @@ pub fn split(line: &[u8]) -> Result<Vec<&str>, WordsError> {
         .filter(|word| !word.is_empty())
         .filter_map(|word| std::str::from_utf8(word).ok())
         .collect();
-    if words.is_empty() { Err(WordsError::Empty) } else { Ok(words) }
+    if words.is_empty() {
+        Err(WordsError::Empty)
+    } else {
+        Ok(words)
+    }
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -47,7 +51,10 @@ fn is_blank(byte: u8) -> bool {
 
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b':' | b'/' | b'@' | b'%' | b'+' | b'=' | b',')
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b':' | b'/' | b'@' | b'%' | b'+' | b'=' | b','
+        )
 }
 
 #[cfg(test)]
@@ -73,7 +80,10 @@ mod tests {
         for c in "'\"`$;&|<>(){}[]*?!#~\\^\n\r\0\x1b\x7f".bytes() {
             assert_eq!(split(&[b'a', c, b'b']), Err(WordsError::Character(c)));
         }
-        assert!(matches!(split("cönnect".as_bytes()), Err(WordsError::Character(_))));
+        assert!(matches!(
+            split("cönnect".as_bytes()),
+            Err(WordsError::Character(_))
+        ));
     }
 
     #[test]

@@ -21,16 +21,26 @@ pub(super) fn close_inherited() -> Result<(), SandboxError> {
     // Only the descriptor that reads this second list may be in it.
     match inherited()?.as_slice() {
         [] | [_] => Ok(()),
-        more => Err(SandboxError::NotDropped(format!("{} inherited files stay open", more.len() - 1))),
+        more => Err(SandboxError::NotDropped(format!(
+            "{} inherited files stay open",
+            more.len() - 1
+        ))),
     }
 }
 
 fn inherited() -> Result<Vec<RawFd>, SandboxError> {
-    let failed = |source| SandboxError::Call { what: "/proc/self/fd", source };
+    let failed = |source| SandboxError::Call {
+        what: "/proc/self/fd",
+        source,
+    };
     let mut open = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd").map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        if let Some(fd) = name.to_str().and_then(|n| n.parse().ok()).filter(|fd| *fd > STDERR) {
+        if let Some(fd) = name
+            .to_str()
+            .and_then(|n| n.parse().ok())
+            .filter(|fd| *fd > STDERR)
+        {
             open.push(fd);
         }
     }

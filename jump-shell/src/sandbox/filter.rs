@@ -51,7 +51,12 @@ pub enum FilterError {
 
 /// A call with any arguments.
 const fn any(name: &'static str, number: i64, why: &'static str) -> Rule {
-    Rule { name, number, when: &[], why }
+    Rule {
+        name,
+        number,
+        when: &[],
+        why,
+    }
 }
 
 /// A call with some arguments only.
@@ -61,28 +66,49 @@ const fn only(
     when: &'static [&'static [Argument]],
     why: &'static str,
 ) -> Rule {
-    Rule { name, number, when, why }
+    Rule {
+        name,
+        number,
+        when,
+        why,
+    }
 }
 
 /// Argument `index`, an int, is `value`.
 const fn is(index: u8, value: i32) -> Argument {
     // The kernel takes the low half of the register for an int.
-    Argument { index, mask: u32::MAX as u64, value: value.cast_unsigned() as u64 }
+    Argument {
+        index,
+        mask: u32::MAX as u64,
+        value: value.cast_unsigned() as u64,
+    }
 }
 
 /// Argument `index` is a null pointer.
 const fn null(index: u8) -> Argument {
-    Argument { index, mask: u64::MAX, value: 0 }
+    Argument {
+        index,
+        mask: u64::MAX,
+        value: 0,
+    }
 }
 
 /// Argument `index` has all these bits.
 const fn with(index: u8, bits: i32) -> Argument {
-    Argument { index, mask: bits.cast_unsigned() as u64, value: bits.cast_unsigned() as u64 }
+    Argument {
+        index,
+        mask: bits.cast_unsigned() as u64,
+        value: bits.cast_unsigned() as u64,
+    }
 }
 
 /// Argument `index` has none of these bits.
 const fn without(index: u8, bits: i32) -> Argument {
-    Argument { index, mask: bits.cast_unsigned() as u64, value: 0 }
+    Argument {
+        index,
+        mask: bits.cast_unsigned() as u64,
+        value: 0,
+    }
 }
 
 /// `SOCK_SEQPACKET`, as the channel to jumpd asks for it.
@@ -96,16 +122,57 @@ const SO_SNDTIMEO_NEW: i32 = 67;
 /// From the shell's start to its end.
 pub const SHELL: &[Rule] = &[
     // The user's side, and everything that relaying needs.
-    any("read", libc::SYS_read, "commands the user types, keyboard signals, bytes to relay"),
-    any("write", libc::SYS_write, "answers, sentences, bytes to relay"),
-    any("ppoll", libc::SYS_ppoll, "waiting for the user, for a connection, for either side of a relay"),
-    any("splice", libc::SYS_splice, "relaying between a pipe and the target without a copy"),
-    only("sendto", libc::SYS_sendto, &[&[null(4)]], "relaying to a connected socket; never with an address"),
-    only("shutdown", libc::SYS_shutdown, &[&[is(1, libc::SHUT_WR)]], "passing on the end of one side's input"),
+    any(
+        "read",
+        libc::SYS_read,
+        "commands the user types, keyboard signals, bytes to relay",
+    ),
+    any(
+        "write",
+        libc::SYS_write,
+        "answers, sentences, bytes to relay",
+    ),
+    any(
+        "ppoll",
+        libc::SYS_ppoll,
+        "waiting for the user, for a connection, for either side of a relay",
+    ),
+    any(
+        "splice",
+        libc::SYS_splice,
+        "relaying between a pipe and the target without a copy",
+    ),
+    only(
+        "sendto",
+        libc::SYS_sendto,
+        &[&[null(4)]],
+        "questions to jumpd, relaying to a connected socket; never with an address",
+    ),
+    only(
+        "shutdown",
+        libc::SYS_shutdown,
+        &[&[is(1, libc::SHUT_WR)]],
+        "passing on the end of one side's input",
+    ),
     #[cfg(target_arch = "x86_64")]
-    only("dup2", libc::SYS_dup2, &[&[is(1, 1)]], "closing standard output when the target has said all"),
-    only("dup3", libc::SYS_dup3, &[&[is(1, 1)]], "the same, on architectures without dup2"),
-    any("close", libc::SYS_close, "channels and connections that are done with"),
+    only(
+        "dup2",
+        libc::SYS_dup2,
+        &[&[is(1, 1)]],
+        "closing standard output when the target has said all",
+    ),
+    #[cfg(not(target_arch = "x86_64"))]
+    only(
+        "dup3",
+        libc::SYS_dup3,
+        &[&[is(1, 1)]],
+        "closing standard output when the target has said all",
+    ),
+    any(
+        "close",
+        libc::SYS_close,
+        "channels and connections that are done with",
+    ),
     // jumpd.
     only(
         "socket",
@@ -117,8 +184,11 @@ pub const SHELL: &[Rule] = &[
         ],
         "a channel to jumpd; a TCP connection to a target; no other kind",
     ),
-    any("connect", libc::SYS_connect, "jumpd, also after its restart, and a target; the guard decides each"),
-    any("sendmsg", libc::SYS_sendmsg, "questions to jumpd"),
+    any(
+        "connect",
+        libc::SYS_connect,
+        "jumpd, also after its restart, and a target; the guard decides each",
+    ),
     any("recvmsg", libc::SYS_recvmsg, "answers of jumpd"),
     only(
         "setsockopt",
@@ -140,7 +210,11 @@ pub const SHELL: &[Rule] = &[
         "what became of a connection that was begun",
     ),
     // The second list.
-    any("rt_sigprocmask", libc::SYS_rt_sigprocmask, "giving Ctrl-C its usual meaning back for a relay"),
+    any(
+        "rt_sigprocmask",
+        libc::SYS_rt_sigprocmask,
+        "giving Ctrl-C its usual meaning back for a relay",
+    ),
     only(
         "prctl",
         libc::SYS_prctl,
@@ -163,44 +237,95 @@ pub const SHELL: &[Rule] = &[
     ),
     any("mremap", libc::SYS_mremap, "memory that grows"),
     any("munmap", libc::SYS_munmap, "memory given back"),
-    any("clock_gettime", libc::SYS_clock_gettime, "the time, where the kernel's shared page does not tell it"),
-    any("getrandom", libc::SYS_getrandom, "seeds of Rust's hash maps and of malloc, at first use"),
+    any(
+        "clock_gettime",
+        libc::SYS_clock_gettime,
+        "the time, where the kernel's shared page does not tell it",
+    ),
+    any(
+        "getrandom",
+        libc::SYS_getrandom,
+        "seeds of Rust's hash maps and of malloc, at first use",
+    ),
     // The end.
-    any("futex", libc::SYS_futex, "unwinding a panic: pthread_once(3) wakes its waiters, if there are any or not"),
-    any("restart_syscall", libc::SYS_restart_syscall, "going on waiting after the process was stopped and continued"),
+    any(
+        "futex",
+        libc::SYS_futex,
+        "unwinding a panic: pthread_once(3) wakes its waiters, if there are any or not",
+    ),
     only(
         "fcntl",
         libc::SYS_fcntl,
         &[&[is(1, libc::F_GETFD)]],
         "a build with debug assertions looks whether what it closes is open",
     ),
-    any("sigaltstack", libc::SYS_sigaltstack, "Rust gives its overflow stack back when main ends"),
+    any(
+        "sigaltstack",
+        libc::SYS_sigaltstack,
+        "Rust gives its overflow stack back when main ends",
+    ),
     any("exit_group", libc::SYS_exit_group, "the end"),
 ];
 
 /// In addition, from the moment a connection stands: nothing can be opened,
 /// asked or connected any more.
 pub const RELAY: &[Rule] = &[
-    any("read", libc::SYS_read, "bytes of a terminal or of the target"),
-    any("write", libc::SYS_write, "bytes to a terminal; the last sentence"),
+    any(
+        "read",
+        libc::SYS_read,
+        "bytes of a terminal or of the target",
+    ),
+    any(
+        "write",
+        libc::SYS_write,
+        "bytes to a terminal; the last sentence",
+    ),
     any("ppoll", libc::SYS_ppoll, "waiting for either side"),
-    any("splice", libc::SYS_splice, "bytes between a pipe and the target"),
-    only("sendto", libc::SYS_sendto, &[&[null(4)]], "bytes to a connected socket; never with an address"),
-    only("shutdown", libc::SYS_shutdown, &[&[is(1, libc::SHUT_WR)]], "passing on the end of one side's input"),
+    any(
+        "splice",
+        libc::SYS_splice,
+        "bytes between a pipe and the target",
+    ),
+    only(
+        "sendto",
+        libc::SYS_sendto,
+        &[&[null(4)]],
+        "bytes to a connected socket; never with an address",
+    ),
+    only(
+        "shutdown",
+        libc::SYS_shutdown,
+        &[&[is(1, libc::SHUT_WR)]],
+        "passing on the end of one side's input",
+    ),
     #[cfg(target_arch = "x86_64")]
-    only("dup2", libc::SYS_dup2, &[&[is(1, 1)]], "closing standard output when the target has said all"),
-    only("dup3", libc::SYS_dup3, &[&[is(1, 1)]], "the same, on architectures without dup2"),
+    only(
+        "dup2",
+        libc::SYS_dup2,
+        &[&[is(1, 1)]],
+        "closing standard output when the target has said all",
+    ),
+    #[cfg(not(target_arch = "x86_64"))]
+    only(
+        "dup3",
+        libc::SYS_dup3,
+        &[&[is(1, 1)]],
+        "closing standard output when the target has said all",
+    ),
     any("close", libc::SYS_close, "the connection, at the end"),
     any("brk", libc::SYS_brk, "memory for the last sentence"),
     any("munmap", libc::SYS_munmap, "memory given back at the end"),
-    any("restart_syscall", libc::SYS_restart_syscall, "going on waiting after the process was stopped and continued"),
     only(
         "fcntl",
         libc::SYS_fcntl,
         &[&[is(1, libc::F_GETFD)]],
         "a build with debug assertions looks whether what it closes is open",
     ),
-    any("sigaltstack", libc::SYS_sigaltstack, "Rust gives its overflow stack back when main ends"),
+    any(
+        "sigaltstack",
+        libc::SYS_sigaltstack,
+        "Rust gives its overflow stack back when main ends",
+    ),
     any("exit_group", libc::SYS_exit_group, "the end"),
 ];
 

@@ -43,7 +43,9 @@ fn close(abi: ABI, socket: &Path) -> Result<Option<i32>, RulesetError> {
     let status = rules.restrict_self()?;
     Ok(match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) => None,
-        (_, LandlockStatus::Available { effective_abi, .. }) => Some((effective_abi.min(abi)) as i32),
+        (_, LandlockStatus::Available { effective_abi, .. }) => {
+            Some((effective_abi.min(abi)) as i32)
+        }
         _ => None,
     })
 }

@@ -45,7 +45,10 @@ pub(crate) enum SandboxError {
 
 impl SandboxError {
     fn call(what: &'static str) -> impl FnOnce(Errno) -> Self {
-        move |errno| Self::Call { what, source: errno.into() }
+        move |errno| Self::Call {
+            what,
+            source: errno.into(),
+        }
     }
 }
 
@@ -75,7 +78,11 @@ pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, Sandbo
     rustix::thread::set_name(c"jump-shell").map_err(SandboxError::call("name"))?;
     let terminal = rustix::termios::isatty(rustix::stdio::stdin())
         && rustix::termios::isatty(rustix::stdio::stdout());
-    let signals = if interactive && terminal { Some(keyboard_signals()?) } else { None };
+    let signals = if interactive && terminal {
+        Some(keyboard_signals()?)
+    } else {
+        None
+    };
     let (parked, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(SandboxError::call("pipe"))?;
     drop(writer);
@@ -100,14 +107,19 @@ pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, Sandbo
 /// Keyboard signals become something to read: Ctrl-C begins a new line instead
 /// of ending the session, and no signal handler runs.
 fn keyboard_signals() -> Result<SignalFd, SandboxError> {
-    let failed = |errno: nix::Error| SandboxError::Call { what: "signalfd", source: errno.into() };
+    let failed = |errno: nix::Error| SandboxError::Call {
+        what: "signalfd",
+        source: errno.into(),
+    };
     let keyboard = keyboard();
     keyboard.thread_block().map_err(failed)?;
     SignalFd::with_flags(&keyboard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)
 }
 
 fn keyboard() -> SigSet {
-    [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP].into_iter().collect()
+    [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP]
+        .into_iter()
+        .collect()
 }
 
 impl Prepared {

@@ -27,9 +27,15 @@ pub(super) fn forbid_tracing() -> Result<(), SandboxError> {
 /// Sets [`LIMITS`], or less where the login came with less.
 pub(super) fn limit_resources() -> Result<(), SandboxError> {
     for (resource, limit) in LIMITS {
-        let hard = rustix::process::getrlimit(resource).maximum.map_or(limit, |hard| hard.min(limit));
-        let limits = Rlimit { current: Some(hard), maximum: Some(hard) };
-        rustix::process::setrlimit(resource, limits).map_err(SandboxError::call("resource limit"))?;
+        let hard = rustix::process::getrlimit(resource)
+            .maximum
+            .map_or(limit, |hard| hard.min(limit));
+        let limits = Rlimit {
+            current: Some(hard),
+            maximum: Some(hard),
+        };
+        rustix::process::setrlimit(resource, limits)
+            .map_err(SandboxError::call("resource limit"))?;
     }
     Ok(())
 }
@@ -43,12 +49,20 @@ pub(super) fn drop_all() -> Result<(), SandboxError> {
         clear(CapSet::Bounding)?;
     }
     // Effective before permitted, whose part it must be.
-    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
+    for set in [
+        CapSet::Ambient,
+        CapSet::Effective,
+        CapSet::Permitted,
+        CapSet::Inheritable,
+    ] {
         clear(set)?;
     }
     rustix::thread::set_no_new_privs(true).map_err(SandboxError::call("no_new_privs"))?;
-    let status = std::fs::read_to_string("/proc/self/status")
-        .map_err(|source| SandboxError::Call { what: "/proc/self/status", source })?;
+    let status =
+        std::fs::read_to_string("/proc/self/status").map_err(|source| SandboxError::Call {
+            what: "/proc/self/status",
+            source,
+        })?;
     verify(&status, bounding).map_err(SandboxError::NotDropped)
 }
 
@@ -66,7 +80,10 @@ fn verify(status: &str, bounding: bool) -> Result<(), String> {
             .map(str::trim)
             .ok_or_else(|| format!("/proc/self/status has no {name}"))
     };
-    let sets = CAPABILITY_SETS.iter().copied().chain(bounding.then_some("CapBnd:"));
+    let sets = CAPABILITY_SETS
+        .iter()
+        .copied()
+        .chain(bounding.then_some("CapBnd:"));
     for name in sets {
         let left = value(name)?;
         if left.is_empty() || left.bytes().any(|digit| digit != b'0') {
@@ -105,7 +122,13 @@ mod tests {
             let left = POWERLESS.replace(&format!("{name}:\t0000000000000000"), &with);
             assert!(verify(&left, false).is_err(), "{name}");
         }
-        assert!(verify(&POWERLESS.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0"), false).is_err());
+        assert!(
+            verify(
+                &POWERLESS.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0"),
+                false
+            )
+            .is_err()
+        );
         assert!(verify("", false).is_err());
     }
 }

@@ -1,0 +1,160 @@
+//! A jumpd that says what the test wants it to say.
+
+use jump_proto::{Channel, Reach, Reason, Reply, Request, SessionId, SessionInfo, Via};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// 2026-11-23 09:00 UTC.
+pub(crate) const MORNING_MS: i64 = 1_795_424_400_000;
+
+/// What the fake does with a question.
+pub(crate) enum Answer {
+    /// Says this.
+    Say(Reply),
+    /// Says this and closes the connection, as a jumpd that is restarted.
+    Last(Reply),
+    /// Says nothing and keeps the connection, as a jumpd that hangs.
+    Nothing,
+}
+
+type Mind = dyn Fn(&Request) -> Answer + Send + Sync;
+
+/// A listening jumpd, until the test ends.
+pub(crate) struct Fake {
+    folder: TempDir,
+    asked: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Fake {
+    /// One that answers like a jumpd with one user, one target and no objection.
+    pub(crate) fn friendly() -> Self {
+        Self::new(|question| Answer::Say(friendly(question)))
+    }
+
+    /// One that answers as `mind` says.
+    pub(crate) fn new(mind: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Children that play an ordinary user must get here too.
+        let public = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), public).unwrap();
+        let fake = Self {
+            folder,
+            asked: Arc::default(),
+        };
+        let listener = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        rustix::net::bind(&listener, &SocketAddrUnix::new(fake.socket()).unwrap()).unwrap();
+        std::fs::set_permissions(fake.socket(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        rustix::net::listen(&listener, 16).unwrap();
+        let asked = Arc::clone(&fake.asked);
+        let mind: Arc<Mind> = Arc::new(mind);
+        std::thread::spawn(move || serve(&listener, &asked, &mind));
+        fake
+    }
+
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("shell.sock")
+    }
+
+    /// What it was asked, in `Debug` form, one per line.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|request| format!("{request:?}"))
+            .collect()
+    }
+
+    /// The commands it was told were refused.
+    pub(crate) fn refused(&self) -> Vec<String> {
+        let refused = |request: &Request| match request {
+            Request::ShellRefused { command } => Some(command.clone()),
+            _ => None,
+        };
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(refused)
+            .collect()
+    }
+}
+
+fn serve(listener: &OwnedFd, asked: &Arc<Mutex<Vec<Request>>>, mind: &Arc<Mind>) {
+    while let Ok(connection) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+        let (asked, mind) = (Arc::clone(asked), Arc::clone(mind));
+        std::thread::spawn(move || {
+            let channel = Channel::from(connection);
+            while let Ok(Some(question)) = channel.recv::<Request>() {
+                let answer = mind(&question);
+                asked.lock().unwrap().push(question);
+                match answer {
+                    Answer::Say(reply) => channel.send(&reply).unwrap(),
+                    Answer::Last(reply) => return channel.send(&reply).unwrap(),
+                    Answer::Nothing => std::thread::sleep(Duration::from_secs(20)),
+                }
+            }
+        });
+    }
+}
+
+/// What a jumpd without objections says.
+pub(crate) fn friendly(question: &Request) -> Reply {
+    match question {
+        Request::Whoami { .. } => Reply::Whoami(info()),
+        Request::Targets => Reply::Targets {
+            targets: vec![reach()],
+        },
+        Request::Resolve { .. } => Reply::Addresses {
+            addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        },
+        Request::ShellRefused { .. } => Reply::Done,
+        _ => Reply::Refused {
+            reason: Reason::Internal,
+            message: "not for a shell".into(),
+        },
+    }
+}
+
+/// Alice's session.
+pub(crate) fn info() -> SessionInfo {
+    SessionInfo {
+        session: SessionId::from_bytes([7; 16]),
+        user: "alice".into(),
+        uid: 70001,
+        source: "10.1.2.3:51122".parse().unwrap(),
+        opened_ms: MORNING_MS,
+        ends_ms: Some(MORNING_MS + 8 * 3_600_000),
+        ends_reason: Some(Reason::MaxSession),
+        mfa: "totp".into(),
+        key_fingerprint: Some("SHA256:abc".into()),
+        sandbox: "seccomp+landlock7".into(),
+        flows: Vec::new(),
+    }
+}
+
+/// Alice's target.
+pub(crate) fn reach() -> Reach {
+    Reach {
+        target: "databases".into(),
+        hosts: vec!["db1.example.internal".into()],
+        ports: vec!["22".into()],
+        rule: "dba-office".into(),
+        via: vec![Via::Forward, Via::Shell],
+        record: false,
+        until_ms: Some(MORNING_MS + 4 * 3_600_000),
+    }
+}

@@ -1,0 +1,521 @@
+//! `connect HOST PORT`: every byte, both ends, both half-closes.
+
+use crate::Tests;
+use crate::fake::{Answer, Fake, friendly};
+use crate::shell::{asked, confined, run_typed, shell, wait_until};
+use jump_proto::{Reply, Request};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+/// How much the long relays carry, each way.
+const LONG: usize = 100 << 20;
+
+pub(crate) fn tests() -> Tests {
+    crate::tests![
+        bytes_go_both_ways,
+        what_the_user_has_said_ends_at_the_target,
+        what_the_target_has_said_ends_at_the_user,
+        the_same_over_one_socket,
+        a_hundred_megabytes_through_pipes,
+        a_hundred_megabytes_through_a_socket,
+        a_slow_reader_holds_the_target_back,
+        a_closed_port_is_one_sentence,
+        the_second_address_is_taken,
+        a_name_without_address_is_one_sentence,
+        a_target_that_breaks_off_is_told,
+        a_reader_that_left_ends_the_relay,
+        it_waits_without_working,
+        nothing_new_can_be_opened_while_relaying,
+        what_was_typed_after_the_command_is_relayed,
+        an_interactive_shell_ends_with_its_relay,
+    ]
+}
+
+/// A target that takes one connection.
+struct Target {
+    address: SocketAddr,
+    taken: JoinHandle<TcpStream>,
+}
+
+impl Target {
+    fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        Self {
+            address,
+            taken: spawn(move || listener.accept().unwrap().0),
+        }
+    }
+
+    fn wish(&self) -> String {
+        format!("connect db1.example.internal {}", self.address.port())
+    }
+
+    fn accept(self) -> TcpStream {
+        let stream = self.taken.join().unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream
+    }
+}
+
+/// A shell that relays to a target, and both ends.
+struct Relayed {
+    child: Child,
+    target: TcpStream,
+    _jumpd: Fake,
+}
+
+fn relayed() -> Relayed {
+    let jumpd = Fake::friendly();
+    let target = Target::new();
+    let child = asked(&jumpd.socket(), &target.wish())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    Relayed {
+        child,
+        target: target.accept(),
+        _jumpd: jumpd,
+    }
+}
+
+/// The same with one socket as standard input and output, as some sshd give.
+fn relayed_over_a_socket() -> (Relayed, UnixStream) {
+    let jumpd = Fake::friendly();
+    let target = Target::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (input, output) = (
+        OwnedFd::from(theirs.try_clone().unwrap()),
+        OwnedFd::from(theirs),
+    );
+    let child = asked(&jumpd.socket(), &target.wish())
+        .stdin(input)
+        .stdout(output)
+        .spawn()
+        .unwrap();
+    (
+        Relayed {
+            child,
+            target: target.accept(),
+            _jumpd: jumpd,
+        },
+        ours,
+    )
+}
+
+impl Relayed {
+    fn say(&mut self, bytes: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    fn say_no_more(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    fn hear(&mut self, count: usize) -> Vec<u8> {
+        heard(self.child.stdout.as_mut().unwrap(), count)
+    }
+
+    fn hear_the_end(&mut self) {
+        assert_eq!(
+            self.child.stdout.as_mut().unwrap().read(&mut [0]).unwrap(),
+            0
+        );
+    }
+
+    /// The status, and what was said on standard error.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut err = String::new();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut err)
+            .unwrap();
+        (self.child.wait().unwrap().code(), err)
+    }
+}
+
+fn heard(from: &mut impl Read, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    from.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+fn bytes_go_both_ways() {
+    let mut relayed = relayed();
+    relayed.say(b"SSH-2.0-client\r\n");
+    assert_eq!(heard(&mut relayed.target, 16), b"SSH-2.0-client\r\n");
+    relayed
+        .target
+        .write_all(b"SSH-2.0-server\0\x1b\xff")
+        .unwrap();
+    assert_eq!(relayed.hear(17), b"SSH-2.0-server\0\x1b\xff");
+    relayed.say_no_more();
+    relayed.target.shutdown(Shutdown::Write).unwrap();
+    relayed.hear_the_end();
+    assert_eq!(relayed.end(), (Some(0), String::new()));
+}
+
+fn what_the_user_has_said_ends_at_the_target() {
+    let mut relayed = relayed();
+    relayed.say(b"request");
+    relayed.say_no_more();
+    let mut request = Vec::new();
+    relayed.target.read_to_end(&mut request).unwrap();
+    assert_eq!(request, b"request");
+    // The target answers only now.
+    relayed.target.write_all(b"answer").unwrap();
+    assert_eq!(relayed.hear(6), b"answer");
+    drop(
+        relayed
+            .target
+            .try_clone()
+            .unwrap()
+            .shutdown(Shutdown::Write),
+    );
+    relayed.hear_the_end();
+    assert_eq!(relayed.end().0, Some(0));
+}
+
+fn what_the_target_has_said_ends_at_the_user() {
+    let mut relayed = relayed();
+    relayed.target.write_all(b"greeting").unwrap();
+    relayed.target.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(relayed.hear(8), b"greeting");
+    relayed.hear_the_end();
+    // The user goes on.
+    for _ in 0..10 {
+        relayed.say(b"more");
+        assert_eq!(heard(&mut relayed.target, 4), b"more");
+    }
+    relayed.say_no_more();
+    assert_eq!(relayed.target.read(&mut [0]).unwrap(), 0);
+    assert_eq!(relayed.end(), (Some(0), String::new()));
+}
+
+fn the_same_over_one_socket() {
+    let (mut relayed, mut user) = relayed_over_a_socket();
+    user.set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    relayed.target.write_all(b"greeting").unwrap();
+    relayed.target.shutdown(Shutdown::Write).unwrap();
+    let mut greeting = Vec::new();
+    user.read_to_end(&mut greeting).unwrap();
+    assert_eq!(greeting, b"greeting");
+    user.write_all(b"more").unwrap();
+    user.shutdown(Shutdown::Write).unwrap();
+    let mut more = Vec::new();
+    relayed.target.read_to_end(&mut more).unwrap();
+    assert_eq!(more, b"more");
+    assert_eq!(relayed.end(), (Some(0), String::new()));
+}
+
+/// As many bytes as a relay is to carry, which repeat nowhere.
+fn random() -> Arc<Vec<u8>> {
+    let mut bytes = vec![0; LONG];
+    std::fs::File::open("/dev/urandom")
+        .unwrap()
+        .read_exact(&mut bytes)
+        .unwrap();
+    Arc::new(bytes)
+}
+
+/// Reads to the end and compares each byte.
+fn hears(mut from: impl Read, expected: &[u8]) {
+    let (mut count, mut bytes) = (0, vec![0; 1 << 16]);
+    loop {
+        match from.read(&mut bytes).unwrap() {
+            0 => return assert_eq!(count, expected.len()),
+            got => {
+                assert!(
+                    bytes[..got] == expected[count..count + got],
+                    "differs after {count} bytes"
+                );
+                count += got;
+            }
+        }
+    }
+}
+
+/// Sends [`LONG`] bytes each way at the same time and compares.
+fn carries(
+    up: impl Write + Send + 'static,
+    down: impl Read + Send + 'static,
+    target: &TcpStream,
+    done: impl FnOnce() + Send + 'static,
+) {
+    let (from_user, from_target) = (random(), random());
+    let (mut up, mut sender) = (up, target.try_clone().unwrap());
+    let receiver = target.try_clone().unwrap();
+    let (up_said, up_heard) = (Arc::clone(&from_user), from_user);
+    let (down_said, down_heard) = (Arc::clone(&from_target), from_target);
+    let ends = [
+        spawn(move || {
+            up.write_all(&up_said).unwrap();
+            drop(up);
+            done();
+        }),
+        spawn(move || {
+            sender.write_all(&down_said).unwrap();
+            sender.shutdown(Shutdown::Write).unwrap();
+        }),
+        spawn(move || hears(receiver, &up_heard)),
+        spawn(move || hears(down, &down_heard)),
+    ];
+    for end in ends {
+        end.join().unwrap();
+    }
+}
+
+fn a_hundred_megabytes_through_pipes() {
+    let mut relayed = relayed();
+    let (up, down) = (
+        relayed.child.stdin.take().unwrap(),
+        relayed.child.stdout.take().unwrap(),
+    );
+    carries(up, down, &relayed.target, || {});
+    assert_eq!(relayed.end(), (Some(0), String::new()));
+}
+
+fn a_hundred_megabytes_through_a_socket() {
+    let (relayed, user) = relayed_over_a_socket();
+    let (up, end) = (user.try_clone().unwrap(), user.try_clone().unwrap());
+    carries(up, user, &relayed.target, move || {
+        end.shutdown(Shutdown::Write).unwrap();
+    });
+    assert_eq!(relayed.end(), (Some(0), String::new()));
+}
+
+/// Nothing is piled up in between: what nobody reads stays with the sender.
+fn a_slow_reader_holds_the_target_back() {
+    let mut relayed = relayed();
+    relayed
+        .target
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let piece = vec![1; 1 << 16];
+    let mut sent = 0;
+    while let Ok(count) = relayed.target.write(&piece) {
+        sent += count;
+        assert!(sent < 64 << 20, "piled up");
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", relayed.child.id())).unwrap();
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    let resident: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(resident < 32 << 10, "{resident} kB");
+    // The user's side is not held back by that.
+    relayed.say(b"still here");
+    assert_eq!(heard(&mut relayed.target, 10), b"still here");
+    relayed.child.kill().unwrap();
+    relayed.child.wait().unwrap();
+}
+
+fn a_closed_port_is_one_sentence() {
+    let jumpd = Fake::friendly();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let output = asked(&jumpd.socket(), &format!("connect db1 {port}"))
+        .output()
+        .unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(1), &b""[..])
+    );
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("jump-shell: db1 port {port}: the target refuses connections on this port.\n")
+    );
+}
+
+/// A jumpd that resolves every name to `addresses`.
+fn resolving_to(addresses: &[IpAddr]) -> Fake {
+    let addresses = addresses.to_vec();
+    Fake::new(move |question| {
+        Answer::Say(match question {
+            Request::Resolve { .. } => Reply::Addresses {
+                addresses: addresses.clone(),
+            },
+            other => friendly(other),
+        })
+    })
+}
+
+fn the_second_address_is_taken() {
+    let nobody = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+    let jumpd = resolving_to(&[nobody, IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+    let target = Target::new();
+    let mut child = asked(&jumpd.socket(), &target.wish()).spawn().unwrap();
+    let mut stream = target.accept();
+    stream.write_all(b"here").unwrap();
+    drop(stream);
+    let mut out = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut out)
+        .unwrap();
+    assert_eq!(
+        (out.as_str(), child.wait().unwrap().code()),
+        ("here", Some(0))
+    );
+}
+
+fn a_name_without_address_is_one_sentence() {
+    let jumpd = resolving_to(&[]);
+    let output = asked(&jumpd.socket(), "connect db1 22").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        output.stderr,
+        b"jump-shell: db1 port 22: it has no address.\n"
+    );
+}
+
+fn a_target_that_breaks_off_is_told() {
+    let mut relayed = relayed();
+    relayed.say(b"x");
+    assert_eq!(heard(&mut relayed.target, 1), b"x");
+    // Closing with bytes unread resets the connection (RFC 2525 section 2.17).
+    relayed.say(b"unread");
+    wait_until("the bytes", || {
+        relayed.target.peek(&mut [0; 6]).unwrap() == 6
+    });
+    let target = std::mem::replace(&mut relayed.target, {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        TcpStream::connect(listener.local_addr().unwrap()).unwrap()
+    });
+    drop(target);
+    let (status, err) = relayed.end();
+    assert_eq!(status, Some(1));
+    assert!(
+        err.ends_with("the target broke the connection off.\n") && err.lines().count() == 1,
+        "{err}"
+    );
+}
+
+fn a_reader_that_left_ends_the_relay() {
+    let mut relayed = relayed();
+    relayed.say(b"x");
+    assert_eq!(heard(&mut relayed.target, 1), b"x");
+    drop(relayed.child.stdout.take());
+    // The user says no more either, the target is silent: nobody is left to relay for.
+    let (status, _) = relayed.end();
+    assert_eq!(status, Some(1));
+}
+
+/// Processor time of a child, in clock ticks (proc_pid_stat(5)).
+fn worked(child: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_ascii_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// In none of the states in which one side waits does the relay spin.
+fn it_waits_without_working() {
+    let quiet = |state: &str, child: &Child| {
+        let before = worked(child);
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(worked(child) - before <= 2, "{state}");
+    };
+    let mut open = relayed();
+    quiet("nobody says anything", &open.child);
+    open.target
+        .set_write_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    while open.target.write(&[1; 1 << 16]).is_ok() {}
+    quiet("nobody reads", &open.child);
+    open.say_no_more();
+    quiet("nobody reads, and the user has said all", &open.child);
+    open.child.kill().unwrap();
+    open.child.wait().unwrap();
+
+    let mut ended = relayed();
+    ended.target.shutdown(Shutdown::Write).unwrap();
+    ended.hear_the_end();
+    quiet("the target has said all", &ended.child);
+    ended.child.kill().unwrap();
+    ended.child.wait().unwrap();
+
+    let (mut socket, mut user) = relayed_over_a_socket();
+    user.set_write_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    while user.write(&[1; 1 << 16]).is_ok() {}
+    quiet("the target does not read", &socket.child);
+    socket.child.kill().unwrap();
+    socket.child.wait().unwrap();
+}
+
+/// Two filters are in force: the shell's and the relay's.
+fn nothing_new_can_be_opened_while_relaying() {
+    let mut relayed = relayed();
+    relayed.say(b"x");
+    assert_eq!(heard(&mut relayed.target, 1), b"x");
+    assert!(confined(&relayed.child));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", relayed.child.id())).unwrap();
+    let filters = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp_filters:"))
+        .unwrap();
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let before = own
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp_filters:"))
+        .unwrap();
+    let count = |text: &str| text.trim().parse::<u32>().unwrap();
+    assert_eq!(count(filters), count(before) + 2);
+    relayed.child.kill().unwrap();
+    relayed.child.wait().unwrap();
+}
+
+fn what_was_typed_after_the_command_is_relayed() {
+    let jumpd = Fake::friendly();
+    let target = Target::new();
+    let typed = format!("{}\nSSH-2.0-x\nwhoami\n", target.wish());
+    let socket = jumpd.socket();
+    let said = spawn(move || run_typed(&socket, typed.as_bytes()));
+    let mut stream = target.accept();
+    let mut got = String::new();
+    stream.read_to_string(&mut got).unwrap();
+    assert_eq!(got, "SSH-2.0-x\nwhoami\n");
+    stream.write_all(b"done").unwrap();
+    drop(stream);
+    let said = said.join().unwrap();
+    assert_eq!(
+        (said.status, said.out.as_str(), said.err.as_str()),
+        (Some(0), "done", "")
+    );
+}
+
+fn an_interactive_shell_ends_with_its_relay() {
+    let jumpd = Fake::friendly();
+    let target = Target::new();
+    let mut child = shell(&jumpd.socket())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{}", target.wish()).unwrap();
+    drop(target.accept());
+    drop(input);
+    let begun = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
