@@ -43,13 +43,15 @@ impl Jumpd {
             let Some(flow) = session.flows.remove(&end.cookie) else {
                 return;
             };
-            session.sent = session.sent.saturating_add(end.bytes_sent);
-            session.received = session.received.saturating_add(end.bytes_received);
+            // A reset wipes the kernel's counters; the guard read them before.
+            let (sent, received) = flow.cut.unwrap_or((end.bytes_sent, end.bytes_received));
+            session.sent = session.sent.saturating_add(sent);
+            session.received = session.received.saturating_add(received);
             let id = session.id.clone();
             let event = flow_event(session, &flow)
                 .success()
                 .reason(session.ending.unwrap_or(Reason::ClosedByPeer))
-                .bytes(end.bytes_sent, end.bytes_received);
+                .bytes(sent, received);
             if let Err(e) = sessions.save(&id) {
                 complain(&format!("session {id} cannot be written down: {e}"));
             }

@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(loaded.policy.hash(), parsed().hash());
         assert_eq!(loaded.scope(), ["jump-users"]);
         let index = std::fs::read(root.path().join("accounts")).unwrap();
-        assert!(jump_accounts::Index::parse(&index).is_ok());
+        assert!(jump_accounts::Index::new(&index).is_ok());
     }
 
     #[test]

@@ -262,6 +262,7 @@ impl Jumpd {
             rule,
             since_ms: now_ms(),
             via: request.via,
+            cut: None,
         };
         session.flows.insert(request.cookie, flow);
         if sessions.save(&request.session).is_err() {
@@ -304,6 +305,20 @@ impl Jumpd {
                     .bytes(0, 0)
                     .detail(&error.to_string()),
             );
+        }
+    }
+
+    /// The guard is about to reset a connection: its counts are kept for the end that the kernel will announce.
+    pub(crate) fn flow_cut(&self, id: &SessionId, cookie: u64, bytes: (u64, u64), guard: i32) {
+        let mut sessions = self.sessions();
+        if let Some(session) = sessions
+            .get_mut(id)
+            .filter(|s| s.guard.as_ref().is_some_and(|g| g.pid == guard))
+            && let Some(flow) = session.flows.get_mut(&cookie)
+        {
+            flow.cut = Some(bytes);
+            // Kept in memory in any case; the file is for a restart.
+            let _saved = sessions.save(id);
         }
     }
 

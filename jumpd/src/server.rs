@@ -247,6 +247,15 @@ impl Server {
                 jumpd.connected(&session, cookie, errno, peer.pid);
                 channel.send(&Reply::Done)
             }
+            Request::FlowCut {
+                session,
+                cookie,
+                bytes_sent,
+                bytes_received,
+            } => {
+                jumpd.flow_cut(&session, cookie, (bytes_sent, bytes_received), peer.pid);
+                channel.send(&Reply::Done)
+            }
             Request::RefusedLocally {
                 session,
                 reason,

@@ -29,6 +29,9 @@ pub(crate) struct Flow {
     pub(crate) since_ms: i64,
     /// Which way.
     pub(crate) via: Via,
+    /// Payload bytes sent and received, told by the guard before it reset the connection.
+    #[serde(default)]
+    pub(crate) cut: Option<(u64, u64)>,
 }
 
 /// A session's guard, as long as it is connected.
@@ -262,11 +265,6 @@ impl Sessions {
         self.by_id.len()
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
 
     /// Takes a new session into the books.
     ///
@@ -353,6 +351,7 @@ mod tests {
             rule: "r".to_owned(),
             since_ms: 3,
             via: Via::Forward,
+            cut: None,
         };
         before.get_mut(&id).unwrap().flows.insert(u64::MAX, flow);
         before.save(&id).unwrap();
@@ -375,7 +374,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(Sessions::load(state.path()).unwrap().is_empty(), "{length}");
+            assert!(Sessions::load(state.path()).unwrap().iter().next().is_none(), "{length}");
         }
     }
 }
