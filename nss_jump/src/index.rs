@@ -50,16 +50,18 @@ impl From<c_int> for Failure {
     }
 }
 
-/// Asks the index in force. `find` may be called twice: what it found counts
-/// only if the local files are still those the index was compared with.
+/// Asks the index in force. `find` may be called twice: what it found, or
+/// found hidden, counts only if the local files are still those the index was
+/// compared with.
 pub(crate) fn ask<T>(mut find: impl FnMut(&View<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
     let stamp = Stamp::at(INDEX, false)?;
     if !stamp.is_regular() {
         return Err(Failure::Unavailable);
     }
-    let loaded = match LOADED.get() {
-        Some(loaded) if loaded.stamp == stamp => loaded,
-        _ => LOADED.keep(Loaded::load()?),
+    // An outdated one is let go here, so that `keep` can give it back.
+    let loaded = match LOADED.get().filter(|loaded| loaded.stamp == stamp) {
+        Some(loaded) => loaded,
+        None => LOADED.keep(Loaded::load()?),
     };
     let body = loaded.body.as_ref().ok_or(Failure::Unavailable)?;
     let answer = find(&body.view()?);

@@ -61,8 +61,10 @@ enum Status {
 /// Why there is no answer, with the errno that says so to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
-    /// Not in the index, or hidden: `ENOENT`, as other modules have it.
+    /// Not in the index: `ENOENT`, as other modules have it.
     NotFound,
+    /// In the index, but not to be answered; the same to the caller.
+    Hidden,
     /// No index, or not one to believe.
     Unavailable,
     /// The caller's buffer is too small.
@@ -74,7 +76,7 @@ enum Failure {
 impl Failure {
     fn status(self) -> (Status, c_int) {
         match self {
-            Self::NotFound => (Status::NotFound, libc::ENOENT),
+            Self::NotFound | Self::Hidden => (Status::NotFound, libc::ENOENT),
             Self::Unavailable => (Status::Unavailable, libc::ENOENT),
             Self::Buffer => (Status::TryAgain, libc::ERANGE),
             Self::Temporary(errno) => (Status::TryAgain, errno),

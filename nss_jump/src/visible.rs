@@ -101,30 +101,34 @@ impl<'a> View<'a> {
         group
             .members_at()
             .filter(move |at| !view.is_marked(Some(*at), HIDDEN_USER))
-            .filter_map(move |at| view.index.name_at(at))
-            .filter(|name| is_name(name))
+            .filter_map(move |at| {
+                let name = view.index.name_at(at)?;
+                view.is_user_at(name, at).then_some(name)
+            })
     }
 
-    /// The visible user with the lowest uid from `uid` on.
+    /// The visible user with the lowest uid from `uid` on. After the last one
+    /// there may be some that are hidden.
     pub(crate) fn next_user(&self, uid: u32) -> Result<AccountRef<'a>, Failure> {
         self.index
             .users_from(uid)
             .find_map(|at| self.visible_user(Some(at)).ok())
-            .ok_or(Failure::NotFound)
+            .ok_or(Failure::Hidden)
     }
 
-    /// The visible group with the lowest gid from `gid` on.
+    /// The visible group with the lowest gid from `gid` on; see above.
     pub(crate) fn next_group(&self, gid: u32) -> Result<GroupRef<'a>, Failure> {
         self.index
             .groups_from(gid)
             .find_map(|at| self.visible_group(Some(at)).ok())
-            .ok_or(Failure::NotFound)
+            .ok_or(Failure::Hidden)
     }
 
     fn visible_user(&self, at: Option<usize>) -> Result<AccountRef<'a>, Failure> {
         let at = at.ok_or(Failure::NotFound)?;
         let user = self.index.user_at(at).ok_or(Failure::NotFound)?;
-        let sound = is_name(user.name)
+        let sound = self.is_user_at(user.name, at)
+            && self.index.find_uid(user.uid) == Some(at)
             && !is_reserved_id(user.uid)
             && !is_reserved_id(user.gid)
             && is_field(user.gecos)
@@ -132,15 +136,25 @@ impl<'a> View<'a> {
             && is_field(user.shell);
         let primary = self.index.find_gid(user.gid);
         let own = !self.is_marked(Some(at), HIDDEN_USER) && !self.is_marked(primary, FOREIGN_GID);
-        (sound && own).then_some(user).ok_or(Failure::NotFound)
+        (sound && own).then_some(user).ok_or(Failure::Hidden)
     }
 
     fn visible_group(&self, at: Option<usize>) -> Result<GroupRef<'a>, Failure> {
         let at = at.ok_or(Failure::NotFound)?;
         let group = self.index.group_at(at).ok_or(Failure::NotFound)?;
-        let sound = is_name(group.name) && !is_reserved_id(group.gid);
+        let sound = is_name(group.name)
+            && self.index.find_group(group.name) == Some(at)
+            && self.index.find_gid(group.gid) == Some(at)
+            && !is_reserved_id(group.gid);
         let own = !self.is_marked(Some(at), HIDDEN_GROUP);
-        (sound && own).then_some(group).ok_or(Failure::NotFound)
+        (sound && own).then_some(group).ok_or(Failure::Hidden)
+    }
+
+    /// Whether `name` may be answered for the user at a position. A search
+    /// for it must end there: otherwise the index is out of order, and the
+    /// search for the local user of that name has marked another entry.
+    fn is_user_at(&self, name: &str, at: usize) -> bool {
+        is_name(name) && self.index.find_user(name) == Some(at)
     }
 
     /// Whether an entry has the mark; one that does not exist counts as
