@@ -30,11 +30,7 @@ pub(crate) fn scope(policy: &Policy) -> (Vec<String>, Vec<String>) {
         .chain(policy.system_groups())
         .map(str::to_owned)
         .collect();
-    let automation = policy
-        .users()
-        .filter(|user| user.is_automation())
-        .map(|user| user.name.clone())
-        .collect();
+    let automation = policy.automation().into_iter().map(str::to_owned).collect();
     (groups, automation)
 }
 

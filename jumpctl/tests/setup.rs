@@ -1,5 +1,10 @@
 //! The whole of setup, on a directory that looks like a Debian host, with a jumpd that answers.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
 use jump_proto::{Applied, Channel, Reason, Reply, Request, Status};
 use jumpctl::setup::host::{Effective, Host, parse_effective};
 use jumpctl::setup::{Options, renew_drop_in, setup, undo};
@@ -86,6 +91,10 @@ impl Room {
             ("/etc/jump/policy.toml", "version = 1\n"),
             ("/usr/lib/x86_64-linux-gnu/security/pam_unix.so", "\x7fELF"),
             ("/usr/lib/x86_64-linux-gnu/security/pam_jump.so", "\x7fELF"),
+            (
+                "/etc/passwd",
+                "root:x:0:0::/root:/bin/sh\njump-keys:!*:990:990::/:/usr/sbin/nologin\n",
+            ),
             ("/usr/lib/jump/jump-keys", ""),
             ("/usr/bin/jump-shell", ""),
         ] {

@@ -95,7 +95,7 @@ fn sentences(
         (None, _) => why(answer),
     };
     lines.push(format!("  Why:       {rule}"));
-    if !answer.sentence.is_empty() {
+    if !answer.allowed && !answer.sentence.is_empty() {
         lines.push(format!("  User sees: {}", answer.sentence));
     }
     lines.push(match answer.changes_ms {

@@ -12,8 +12,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 const PAM_MODULE: &str = "pam_jump.so";
-/// As many users as are asked about; each costs one run of sshd.
-const USERS_ASKED: usize = 50;
+/// As many users as sshd is asked about; each costs one run of it.
+pub const USERS_ASKED: usize = 50;
 
 /// Everything that can be told from files.
 pub(super) fn preconditions(host: &dyn Host) -> Result<(), Error> {
@@ -25,6 +25,18 @@ pub(super) fn preconditions(host: &dyn Host) -> Result<(), Error> {
                 "{program} is not there; reinstall the package jump-server"
             )));
         }
+    }
+    // sshd runs AuthorizedKeysCommand as this user, and serves nobody a key without it.
+    let passwd = files::read(&host.path("/etc/passwd"))?.unwrap_or_default();
+    let keys_user = format!("{}:", paths::KEYS_USER);
+    if !passwd
+        .split(|b| *b == b'\n')
+        .any(|line| line.starts_with(keys_user.as_bytes()))
+    {
+        return Err(Error::failed(format!(
+            "the system user {} is missing; run `systemd-sysusers`, or reinstall the package jump-server",
+            paths::KEYS_USER
+        )));
     }
     match way_to_drop_in(host)?.first() {
         None => Ok(()),

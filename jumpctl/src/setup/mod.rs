@@ -18,7 +18,7 @@ pub mod pam;
 pub mod sshd_config;
 mod undo;
 
-pub use check::{differences, pam_module, penalties_hint, way_to_drop_in};
+pub use check::{USERS_ASKED, differences, pam_module, penalties_hint, way_to_drop_in};
 pub use undo::undo;
 
 use crate::client::Jumpd;
@@ -78,7 +78,6 @@ struct FileReport {
 /// # Errors
 /// What stands in the way, in a sentence that says what to do; nothing is changed then.
 pub fn setup(host: &dyn Host, jumpd: &Jumpd, options: Options, out: &mut Output) -> Answer {
-    let _lock = lock(host)?;
     check::preconditions(host)?;
     let root_before = host.sshd_effective("root").map_err(|said| {
         Error::failed(format!(
@@ -104,6 +103,7 @@ pub fn setup(host: &dyn Host, jumpd: &Jumpd, options: Options, out: &mut Output)
         return Ok(Outcome::from_bool(options.dry_run));
     }
 
+    let _lock = lock(host)?;
     let backups = write_all(host, &plan.changes)?;
     for (file, backup) in report.files.iter_mut().zip(backups) {
         file.backup = backup.map(|path| path.display().to_string());
@@ -377,11 +377,18 @@ fn reload_sshd(host: &dyn Host) -> Result<(), Error> {
     Ok(())
 }
 
-/// One jumpctl at a time writes sshd's files. A lock on the directory needs nothing writable.
-fn lock(host: &dyn Host) -> Result<nix::fcntl::Flock<File>, Error> {
+/// One jumpctl at a time writes sshd's files. A lock on the directory needs nothing writable;
+/// without the directory there is no sshd to write for.
+///
+/// Taken after the operator has answered: a question left open overnight must
+/// not hold up `apply`. What changed meanwhile, [`Change::write`] notices.
+fn lock(host: &dyn Host) -> Result<Option<nix::fcntl::Flock<File>>, Error> {
     let path = host.path("/etc/ssh");
-    let directory = File::open(&path).map_err(|e| Error::file("open", &path, e))?;
+    let Ok(directory) = File::open(&path) else {
+        return Ok(None);
+    };
     nix::fcntl::Flock::lock(directory, nix::fcntl::FlockArg::LockExclusive)
+        .map(Some)
         .map_err(|(_, errno)| Error::file("lock", &path, errno.into()))
 }
 

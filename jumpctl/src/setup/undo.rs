@@ -70,7 +70,6 @@ impl NsswitchRecord {
 /// # Errors
 /// When a file cannot be read or written; what was written is taken back then.
 pub fn undo(host: &dyn Host, options: Options, out: &mut Output) -> Answer {
-    let _lock = lock(host)?;
     let changes = plan(host)?;
     if changes.is_empty() {
         out.line("Nothing to undo: sshd, PAM and nsswitch are not wired.")?;
@@ -82,6 +81,7 @@ pub fn undo(host: &dyn Host, options: Options, out: &mut Output) -> Answer {
         out.json(&reports(&changes, false))?;
         return Ok(Outcome::Yes);
     }
+    let _lock = lock(host)?;
     let accepted_before = host.sshd_test().is_ok();
     write_all(host, &changes)?;
     if let Err(said) = host.sshd_test() {
