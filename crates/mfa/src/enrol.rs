@@ -2,7 +2,7 @@
 
 use crate::record::{NewFactor, Record};
 use crate::recovery::{RecoveryCodes, TypedCode};
-use crate::store::{Store, StoreError, Who};
+use crate::store::{PerUser, Store, StoreError, Who};
 use crate::totp::{Key, Params};
 use jump_proto::Secret;
 use std::fmt::Write;
@@ -170,10 +170,7 @@ pub fn status<S: Store>(store: &S, who: &Who, now_unix_s: i64) -> Result<Status,
 ///
 /// # Errors
 /// When the list itself cannot be had.
-pub fn list<S: Store>(
-    store: &S,
-    now_unix_s: i64,
-) -> Result<Vec<(u32, Result<Status, StoreError>)>, StoreError> {
+pub fn list<S: Store>(store: &S, now_unix_s: i64) -> Result<PerUser<Status>, StoreError> {
     let mut all: Vec<_> = store
         .read_all()?
         .into_iter()

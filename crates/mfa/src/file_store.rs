@@ -14,7 +14,7 @@ mod files;
 mod lock;
 
 use crate::record::{MAX_BYTES, Record, RecordError};
-use crate::store::{Store, StoreError, Who};
+use crate::store::{PerUser, Store, StoreError, Who};
 use files::{Dir, Names};
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,7 @@ impl Store for FileStore {
         Self::load_of(&Dir::open(&self.path)?, &Names::of(who.uid), who)
     }
 
-    fn read_all(&self) -> Result<Vec<(u32, Result<Record, StoreError>)>, StoreError> {
+    fn read_all(&self) -> Result<PerUser<Record>, StoreError> {
         let dir = Dir::open(&self.path)?;
         let mut records = Vec::new();
         for uid in dir.uids()? {

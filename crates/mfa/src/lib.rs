@@ -33,6 +33,6 @@ pub use file_store::{FileStore, LOCK_WAIT};
 pub use limits::Limits;
 pub use record::{Record, RecordError};
 pub use recovery::CODES;
-pub use store::{Store, StoreError, Who};
+pub use store::{PerUser, Store, StoreError, Who};
 pub use totp::{Algorithm, Params, code_at};
 pub use verify::{Method, Verdict, verify};

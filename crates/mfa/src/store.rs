@@ -88,6 +88,9 @@ impl From<argon2::Error> for StoreError {
     }
 }
 
+/// Something about each user, by uid; what could not be had for one user stands in that user's place.
+pub type PerUser<T> = Vec<(u32, Result<T, StoreError>)>;
+
 /// Where second-factor state lives.
 pub trait Store {
     /// Changes one user's record: nobody else reads it to change it until this
@@ -117,5 +120,5 @@ pub trait Store {
     ///
     /// # Errors
     /// When the list itself cannot be had.
-    fn read_all(&self) -> Result<Vec<(u32, Result<Record, StoreError>)>, StoreError>;
+    fn read_all(&self) -> Result<PerUser<Record>, StoreError>;
 }
