@@ -1,5 +1,11 @@
 //! What the built library is, before anybody calls it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test program, helpers included"
+)]
+
 mod support;
 
 use std::path::{Path, PathBuf};

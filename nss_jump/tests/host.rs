@@ -5,6 +5,13 @@
 //! path, in a mount namespace of its own; so a trial may break its host, its
 //! descriptors and its threads as it likes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test program, trials and helpers"
+)]
+
 mod support;
 
 #[path = "host/answers.rs"]
