@@ -7,6 +7,7 @@
 use crate::diagnostics::{Problems, quoted, suggestion};
 use crate::model::Span;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -177,11 +178,12 @@ pub(crate) fn strings<'t>(
     problems: &mut Problems,
 ) -> Option<Vec<(&'t str, Span)>> {
     let mut out: Vec<(&str, Span)> = Vec::new();
+    let mut seen = BTreeSet::new();
     for entry in filled_list(node, key, problems)? {
         let Some(text) = string(entry, problems) else {
             continue;
         };
-        if out.iter().any(|(other, _)| *other == text) {
+        if !seen.insert(text) {
             problems.add(&entry.span(), format!("{} is listed twice", quoted(text)));
             continue;
         }

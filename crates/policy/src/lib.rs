@@ -191,6 +191,12 @@ impl Policy {
         self.model.windows.values()
     }
 
+    /// One window.
+    #[must_use]
+    pub fn window(&self, name: &str) -> Option<&Window> {
+        self.model.windows.get(name)
+    }
+
     /// Every rule, in the order of the file.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.model.rules.iter()

@@ -5,7 +5,7 @@
 use crate::diagnostics::{Problems, quoted};
 use crate::document::{Node, integer, string, type_name};
 use crate::model::Ports;
-use crate::window::Hours;
+use crate::window::{DAYS, Hours};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::{Offset, TimeZone};
@@ -76,17 +76,6 @@ fn seconds(text: &str) -> Option<u64> {
     }
     (last_unit != u64::MAX).then_some(total)
 }
-
-/// Names of days, Monday first, as `days` writes them.
-const DAYS: [(&str, Weekday); 7] = [
-    ("mon", Weekday::Monday),
-    ("tue", Weekday::Tuesday),
-    ("wed", Weekday::Wednesday),
-    ("thu", Weekday::Thursday),
-    ("fri", Weekday::Friday),
-    ("sat", Weekday::Saturday),
-    ("sun", Weekday::Sunday),
-];
 
 /// `mon`, `mon-fri`, `fri-mon`: the days meant, or what is wrong and what to write.
 pub(crate) fn days(text: &str) -> Result<Vec<Weekday>, (String, String)> {

@@ -18,6 +18,17 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 /// Minutes in a day.
 const DAY: i16 = 24 * 60;
 
+/// Names of days, Monday first, as `days` writes them.
+pub(crate) const DAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Monday),
+    ("tue", Weekday::Tuesday),
+    ("wed", Weekday::Wednesday),
+    ("thu", Weekday::Thursday),
+    ("fri", Weekday::Friday),
+    ("sat", Weekday::Saturday),
+    ("sun", Weekday::Sunday),
+];
+
 /// A stretch that shows a window's whole weekly pattern and more: a week, the
 /// days a change of zone rules may disturb, and a reserve.
 const PATTERN: SignedDuration = SignedDuration::from_hours(36 * 24);
@@ -73,6 +84,21 @@ pub struct Window {
     /// Whose wall clock.
     pub timezone: TimeZone,
     pub(crate) span: Span,
+}
+
+/// `mon tue wed 08:00-12:30 13:30-18:00 Europe/Paris`.
+impl std::fmt::Display for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, day) in DAYS {
+            if self.days.contains(&day) {
+                write!(f, "{name} ")?;
+            }
+        }
+        for hours in &self.hours {
+            write!(f, "{hours} ")?;
+        }
+        f.write_str(self.timezone.iana_name().unwrap_or("UTC"))
+    }
 }
 
 impl Window {

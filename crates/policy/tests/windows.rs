@@ -241,6 +241,15 @@ fn a_window_has_the_clock_of_its_own_zone() {
 }
 
 #[test]
+fn a_window_shows_itself_as_one_line() {
+    let p = with_window("days = [\"fri-sun\"]\nhours = [\"22:00-06:00\", \"08:00-24:00\"]");
+    assert_eq!(
+        p.window("w").map(ToString::to_string).as_deref(),
+        Some("fri sat sun 22:00-06:00 08:00-24:00 Europe/Paris")
+    );
+}
+
+#[test]
 fn several_windows_are_open_when_any_is() {
     let p = policy(
         r#"

@@ -3,7 +3,7 @@
 use super::{Kind, Places};
 use crate::diagnostics::{Problems, quoted, suggestion};
 use crate::model::{Effect, Model, Rule, Span, User};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(model: &Model, places: &Places, problems: &mut Problems) {
     names_lead_somewhere(model, places, problems);
@@ -13,20 +13,29 @@ pub(super) fn check(model: &Model, places: &Places, problems: &mut Problems) {
 }
 
 fn names_lead_somewhere(model: &Model, places: &Places, problems: &mut Problems) {
+    let rules: BTreeSet<&str> = model.rules.iter().map(|r| r.name.as_str()).collect();
     for reference in &places.references {
+        let name = reference.name.as_str();
+        let exists = match reference.kind {
+            Kind::User => model.users.contains_key(name),
+            Kind::Group => model.groups.contains_key(name),
+            Kind::Target => model.targets.contains_key(name),
+            Kind::Window => model.windows.contains_key(name),
+            Kind::Rule => rules.contains(name),
+        };
+        if exists {
+            continue;
+        }
         let names: Vec<&str> = match reference.kind {
             Kind::User => model.users.keys().map(String::as_str).collect(),
             Kind::Group => model.groups.keys().map(String::as_str).collect(),
             Kind::Target => model.targets.keys().map(String::as_str).collect(),
             Kind::Window => model.windows.keys().map(String::as_str).collect(),
-            Kind::Rule => model.rules.iter().map(|rule| rule.name.as_str()).collect(),
+            Kind::Rule => rules.iter().copied().collect(),
         };
-        if names.contains(&reference.name.as_str()) {
-            continue;
-        }
         let noun = reference.kind.noun();
-        let message = format!("there is no {noun} {}", quoted(&reference.name));
-        let help = suggestion(&reference.name, names.iter().copied());
+        let message = format!("there is no {noun} {}", quoted(name));
+        let help = suggestion(name, names.iter().copied());
         match (reference.kind, help) {
             (Kind::Group, None) => problems.add_help(
                 &reference.span,
@@ -94,9 +103,9 @@ fn names_and_ids_are_given_once(model: &Model, places: &Places, problems: &mut P
             "give this group another name, or change `group` in [host]",
         );
     }
-    let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for rule in &model.rules {
-        if seen.insert(&rule.name, ()).is_some() {
+        if !seen.insert(&rule.name) {
             problems.add_help(
                 &rule.span,
                 format!("there are two rules named {}", quoted(&rule.name)),
