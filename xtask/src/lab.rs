@@ -1,0 +1,44 @@
+//! Commands that boot hosts.
+
+use crate::tools::{self, For};
+use crate::{Outcome, cargo, packages, run};
+
+/// The profile of what the lab installs: quick to build, the same code paths as a release.
+const PROFILE: &str = "lab";
+
+/// Tells the story of the main job in a lab of its own.
+pub(crate) fn demo() -> Outcome {
+    tools::install(For::Lab)?;
+    let package = packages::deb(PROFILE)?;
+    run(cargo(&[
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "jump-lab",
+        "--bin",
+        "jump-lab-demo",
+    ])
+    .env("JUMP_DEB", package))
+}
+
+/// Runs scenarios on hosts of one Debian release.
+pub(crate) fn scenarios(suite: &str, filter: &[&str]) -> Outcome {
+    tools::install(For::Lab)?;
+    let package = packages::deb(PROFILE)?;
+    let mut command = cargo(&[
+        "test",
+        "--quiet",
+        "--locked",
+        "--package",
+        "jump-lab",
+        "--test",
+        "lab",
+        "--",
+    ]);
+    command
+        .args(filter)
+        .env("JUMP_DEB", package)
+        .env("JUMP_LAB_SUITE", suite);
+    run(&mut command)
+}

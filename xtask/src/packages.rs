@@ -1,0 +1,82 @@
+//! The packages, from the assets that `jumpctl/Cargo.toml` lists.
+
+use crate::tools::{self, For};
+use crate::{cargo, root, run, target};
+use std::path::PathBuf;
+
+/// Every crate whose binary or library is in the packages.
+const CRATES: &[&str] = &[
+    "pam_jump",
+    "nss_jump",
+    "jumpd",
+    "jump-guard",
+    "jump-shell",
+    "jumpctl",
+];
+
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+fn build(profile: &str) -> Result<(), String> {
+    tools::install(For::Build)?;
+    let mut command = cargo(&["build", "--locked", "--profile", profile]);
+    for name in CRATES {
+        command.args(["--package", name]);
+    }
+    run(&mut command)
+}
+
+fn place(name: String, profile: &str) -> Result<PathBuf, String> {
+    // Only a release is a package for others; the lab's stands elsewhere, so that nobody ships it.
+    let directory = target().join(if profile == "release" {
+        "packages"
+    } else {
+        "packages-lab"
+    });
+    std::fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    Ok(directory.join(name))
+}
+
+/// Builds the Debian package; where it is.
+pub(crate) fn deb(profile: &str) -> Result<PathBuf, String> {
+    tools::cargo_tool("cargo-deb", "3.8.0")?;
+    build(profile)?;
+    let path = place(format!("jump-server_{}_amd64.deb", version()), profile)?;
+    let mut command = cargo(&[
+        "deb",
+        "--quiet",
+        "--locked",
+        "--no-build",
+        "--package",
+        "jumpctl",
+    ]);
+    command.args(["--profile", profile, "--output"]).arg(&path);
+    run(&mut command)?;
+    Ok(path)
+}
+
+/// Builds the rpm package; where it is.
+pub(crate) fn rpm(profile: &str) -> Result<PathBuf, String> {
+    tools::cargo_tool("cargo-generate-rpm", "0.21.1")?;
+    build(profile)?;
+    let path = place(format!("jump-server-{}-1.x86_64.rpm", version()), profile)?;
+    let mut command = cargo(&["generate-rpm", "--package", "jumpctl", "--profile", profile]);
+    command
+        .arg("--target-dir")
+        .arg(target())
+        .arg("--output")
+        .arg(&path);
+    run(&mut command)?;
+    Ok(path)
+}
+
+/// Installs the rpm into a root of its own and compares what is there with the Debian package.
+pub(crate) fn look_at_rpm(profile: &str) -> crate::Outcome {
+    tools::install(For::Test)?;
+    let package = rpm(profile)?;
+    run(std::process::Command::new("bash")
+        .arg(root().join("packaging/rpm/look"))
+        .arg(&package)
+        .arg(target().join("rpm-root")))
+}
