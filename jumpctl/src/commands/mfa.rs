@@ -57,6 +57,10 @@ fn enroll(jumpd: &Jumpd, user: &str, no_confirm: bool, out: &mut Output) -> Answ
     if !no_confirm {
         need_terminal(out)?;
     }
+    let scope = jumpd.status()?.scope;
+    if let Some(refusal) = outside(user, nss::groups(user).as_deref(), &scope) {
+        return Err(refusal);
+    }
     let request = Request::MfaEnroll {
         user: user.to_owned(),
         uid: nss::uid(user),
@@ -77,20 +81,41 @@ fn enroll(jumpd: &Jumpd, user: &str, no_confirm: bool, out: &mut Output) -> Answ
         recovery_codes: &recovery_codes,
     })?;
     if !out.is_json() {
+        // The picture comes last, so that it and the question fit a small terminal together.
+        show_codes(&recovery_codes, out)?;
+        if !no_confirm {
+            out.line(format_args!(
+                "Scan this with {}'s authenticator; it counts once a code has come back.",
+                printable(user)
+            ))?;
+        }
         for row in qr::draw(uri.expose(), out.is_terminal()).unwrap_or_default() {
             out.line(row)?;
         }
         out.line(format_args!("Key: {}", grouped(secret.expose())))?;
-        show_codes(&recovery_codes, out)?;
     }
     if no_confirm {
         return Ok(Outcome::Yes);
     }
-    out.line(format_args!(
-        "Scan the picture with {}'s authenticator; it counts once a code has come back.",
-        printable(user)
-    ))?;
     confirm(jumpd, user, out)
+}
+
+/// A user whom pam_jump would never ask: a slip of the pen, or somebody who logs in as before.
+///
+/// A name that the host does not know at all is left to jumpd, which knows its
+/// policy even before nsswitch is wired.
+fn outside(user: &str, groups: Option<&[String]>, scope: &[String]) -> Option<Error> {
+    let groups = groups?;
+    if groups.iter().any(|group| scope.contains(group)) {
+        return None;
+    }
+    Some(Error::Refused {
+        reason: Reason::UnknownUser,
+        message: format!(
+            "{} is neither a user of the policy nor in one of its system groups, and is never asked for a second factor",
+            printable(user)
+        ),
+    })
 }
 
 #[derive(serde::Serialize)]
@@ -238,6 +263,21 @@ mod tests {
     #[test]
     fn keys_are_typed_in_groups_of_four() {
         assert_eq!(grouped("GEZDGNBVGY"), "GEZD GNBV GY");
+    }
+
+    #[test]
+    fn only_users_within_the_scope_are_enrolled() {
+        let scope = ["jump-users".to_owned(), "ad-admins".to_owned()];
+        let groups = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        assert!(outside("alice", Some(&groups(&["jump-users", "dba"])), &scope).is_none());
+        assert!(outside("ada", Some(&groups(&["users", "ad-admins"])), &scope).is_none());
+        assert!(outside("new", None, &scope).is_none());
+        assert_eq!(
+            outside("root", Some(&groups(&["root"])), &scope)
+                .unwrap()
+                .exit_code(),
+            1
+        );
     }
 
     #[test]

@@ -157,7 +157,11 @@ fn write_like(new: &Path, model: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     match fs::metadata(model) {
         Ok(old) => {
-            std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            // Only where it differs: the unit that runs `apply` may not chown at all.
+            let made = file.metadata()?;
+            if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
+                std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
             file.set_permissions(old.permissions())?;
         }
         Err(_) => file.set_permissions(fs::Permissions::from_mode(0o644))?,
