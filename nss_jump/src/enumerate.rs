@@ -34,3 +34,20 @@ impl Cursor {
             .store(u64::from(id).saturating_add(1), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_goes_on_after_the_last_id_and_ends_after_the_greatest() {
+        let cursor = Cursor::new();
+        assert_eq!(cursor.next(), Ok(0));
+        cursor.passed(70_001);
+        assert_eq!(cursor.next(), Ok(70_002));
+        cursor.passed(u32::MAX);
+        assert_eq!(cursor.next(), Err(Failure::NotFound));
+        cursor.rewind();
+        assert_eq!(cursor.next(), Ok(0));
+    }
+}

@@ -3,6 +3,8 @@
 //!
 //! Each lookup costs one `stat` of the index and, only for what it found, one
 //! each of `/etc/passwd` and `/etc/group`; these two are read when they changed.
+//! That is where the time goes: the rest of a lookup takes well under a
+//! microsecond (`examples/nss_speed.rs`).
 //!
 //! A small index is copied into memory of our own: it can then neither be
 //! truncated nor rewritten under us (a mapped file that shrinks kills the

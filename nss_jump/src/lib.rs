@@ -14,8 +14,8 @@
 //! **Panics.** The default panic hook prints to fd 2, which here may be
 //! anything, and the hook belongs to the host program. So the silent hook is
 //! not to panic: nothing indexes, unwraps or divides, and `tests/artifact.rs`
-//! checks that the release library cannot even raise one (the linker found
-//! the unwinder's raise function unreachable). [`guarded`] stands behind that:
+//! checks that the library, optimised as a whole, cannot even raise one (the
+//! linker found the unwinder's raise function unreachable). [`guarded`] stands behind that:
 //! a panic in a debug build ends as UNAVAIL, not as an abort of sshd.
 //!
 //! **Cancellation.** `open`, `pread` and `close` of libc are cancellation

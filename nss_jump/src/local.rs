@@ -96,3 +96,60 @@ impl Line {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Vec<(String, Option<u32>)> {
+        let mut found = Vec::new();
+        let mut line = Line::default();
+        for byte in text.bytes().chain([b'\n']) {
+            if byte == b'\n' {
+                line.finish(&mut |name: &str, id| found.push((name.to_owned(), id)));
+            } else {
+                line.push(byte);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn names_and_ids_of_passwd_and_group_lines() {
+        assert_eq!(
+            parsed("root:x:0:0:root:/root:/bin/sh\n\n# x\nwheel:*:10:a,b"),
+            [("root".into(), Some(0)), ("wheel".into(), Some(10))]
+        );
+    }
+
+    #[test]
+    fn a_number_is_read_as_strtoul_reads_it_or_not_at_all() {
+        for (field, id) in [
+            ("70001", Some(70_001)),
+            (" +070001", Some(70_001)),
+            ("4294967295", Some(u32::MAX)),
+            ("4294967296", None),
+            ("99999999999999999999999999", None),
+            ("-1", None),
+            ("7x", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                parsed(&format!("a:x:{field}:")),
+                [("a".into(), id)],
+                "{field}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_longer_than_ours_is_nobody_but_its_id_counts() {
+        let long = "n".repeat(NAME_MAX + 1);
+        assert_eq!(
+            parsed(&format!("{long}:x:70001:")),
+            [(String::new(), Some(70_001))]
+        );
+        let longest = "n".repeat(NAME_MAX);
+        assert_eq!(parsed(&format!("{longest}:x:1:")), [(longest, Some(1))]);
+    }
+}

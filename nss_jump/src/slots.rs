@@ -165,3 +165,79 @@ impl<T> Slot<T> {
         self.readers.store(0, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    /// Two words that must always be equal.
+    struct Pair(u64, u64);
+
+    #[test]
+    fn nothing_is_there_before_the_first() {
+        let slots: Slots<u32, 4> = Slots::new();
+        assert!(slots.get().is_none());
+        assert_eq!(*slots.keep(7), 7);
+        assert_eq!(slots.get().map(|held| *held), Some(7));
+    }
+
+    #[test]
+    fn a_value_that_is_read_outlives_its_successors() {
+        let slots: Slots<u32, 4> = Slots::new();
+        drop(slots.keep(0));
+        let first = slots.get().unwrap();
+        for n in 1..20 {
+            assert_eq!(*slots.keep(n), n);
+            assert_eq!(slots.get().map(|held| *held), Some(n));
+        }
+        assert_eq!(*first, 0);
+    }
+
+    #[test]
+    fn values_nobody_reads_are_dropped() {
+        let slots: Slots<Arc<()>, 4> = Slots::new();
+        let value = Arc::new(());
+        for _ in 0..100 {
+            drop(slots.keep(value.clone()));
+            assert_eq!(Arc::strong_count(&value), 2);
+        }
+    }
+
+    /// What a fork leaves behind: readers that will never finish.
+    #[test]
+    fn slots_lost_to_a_fork_cost_no_answer() {
+        let slots: Slots<u32, 4> = Slots::new();
+        for n in 0..50 {
+            let held = slots.keep(n);
+            assert_eq!(*held, n);
+            std::mem::forget(held);
+        }
+        assert!(matches!(slots.keep(50), Held::Own(50)));
+    }
+
+    #[test]
+    fn readers_never_see_a_value_half_made() {
+        let slots: Slots<Box<Pair>, 4> = Slots::new();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        if let Some(pair) = slots.get() {
+                            assert_eq!(pair.0, pair.1);
+                        }
+                    }
+                });
+                scope.spawn(|| {
+                    for n in 0..20_000 {
+                        let pair = slots.keep(Box::new(Pair(n, n)));
+                        assert_eq!((pair.0, pair.1), (n, n));
+                    }
+                    done.store(true, Ordering::Relaxed);
+                });
+            }
+        });
+    }
+}

@@ -143,10 +143,14 @@ impl<'a> Index<'a> {
         self.group_at(self.find_gid(gid)?)
     }
 
-    /// Position of the user called `name` in the order of names.
+    /// Position of the user called `name` in the order of names, which is
+    /// that of their bytes.
     pub fn find_user(&self, name: &str) -> Option<usize> {
         self.users
-            .binary_search_by(|entry| self.user_name(entry).cmp(&Some(name)))
+            .binary_search_by(|entry| {
+                let [_, _, start, length, ..] = *entry;
+                run(self.text, start, length).cmp(&Some(name.as_bytes()))
+            })
             .ok()
     }
 
@@ -162,7 +166,10 @@ impl<'a> Index<'a> {
     /// Position of the group called `name` in the order of names.
     pub fn find_group(&self, name: &str) -> Option<usize> {
         self.groups
-            .binary_search_by(|entry| self.group_name(entry).cmp(&Some(name)))
+            .binary_search_by(|entry| {
+                let [_, start, length, ..] = *entry;
+                run(self.text, start, length).cmp(&Some(name.as_bytes()))
+            })
             .ok()
     }
 

@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
 use libc::{gid_t, group, passwd, size_t};
 
@@ -94,6 +95,20 @@ pub(crate) fn getpwnam(name: &str, buffer: &mut [u8]) -> Answer {
         // SAFETY: called as glibc calls it.
         unsafe { function(name.as_ptr(), entry, buffer, length, errno) }
     })
+}
+
+/// The status alone, with the entry point looked up once: for measuring.
+pub(crate) fn getpwnam_status(name: &str) -> c_int {
+    static ENTRY: OnceLock<ByName<passwd>> = OnceLock::new();
+    // SAFETY: the entry point has this type.
+    let function = ENTRY.get_or_init(|| unsafe { std::mem::transmute(symbol("getpwnam_r")) });
+    let name = CString::new(name).unwrap();
+    let mut buffer = [0u8; 512];
+    let call = |entry, buffer, length, errno| {
+        // SAFETY: called as glibc calls it.
+        unsafe { function(name.as_ptr(), entry, buffer, length, errno) }
+    };
+    answer(&mut buffer, |_| String::new(), call).0
 }
 
 pub(crate) fn getgrnam(name: &str, buffer: &mut [u8]) -> Answer {

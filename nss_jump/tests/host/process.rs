@@ -9,7 +9,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
 use crate::answers::name;
-use crate::direct::{SUCCESS, getpwnam};
+use crate::direct::{SUCCESS, getpwnam, getpwnam_status};
 use crate::support::{account, crowd, example, publish};
 
 pub(crate) const TRIALS: &[(&str, fn())] = &[
@@ -211,7 +211,7 @@ fn confined() {
             let kill = libc::SECCOMP_RET_KILL_PROCESS;
             filter(READING, kill, libc::SECCOMP_RET_ALLOW);
             for user in users.iter().take(100) {
-                assert_eq!(getpwnam(&user.name, &mut buffer).0, SUCCESS);
+                assert_eq!(getpwnam_status(&user.name), SUCCESS);
             }
         });
     }

@@ -20,8 +20,7 @@ use nix::sched::{CloneFlags, unshare};
 /// Where the library looks.
 pub(crate) const INDEX: &str = "/var/lib/jump/accounts";
 
-/// Builds the library as it is shipped (release, the whole program optimised
-/// at once) and answers the directory in which glibc finds it by its SONAME.
+/// Builds the library for release, optimised as a whole, and answers the directory in which glibc finds it by its SONAME.
 pub(crate) fn library(scratch: &Path) -> PathBuf {
     let target = scratch.join("nss_jump");
     let status = Command::new(env!("CARGO"))
