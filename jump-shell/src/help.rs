@@ -23,4 +23,6 @@ or once and for all in ~/.ssh/config:
 
   Host TARGET
       ProxyJump BASTION
+
+A client without -J goes the same way with: ProxyCommand ssh BASTION connect %h %p
 ";

@@ -101,7 +101,7 @@ impl Reader {
             if self.ended {
                 return Input::End;
             }
-            match signals.map_or(News::Input, news) {
+            match news(signals) {
                 News::Input => self.fill(),
                 News::Interrupt => {
                     self.waiting.clear();
@@ -151,12 +151,11 @@ enum News {
     Nothing,
 }
 
-/// Waits for the user.
-fn news(signals: &SignalFd) -> News {
-    let mut fds = [
-        PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN),
-        PollFd::new(signals, PollFlags::IN),
-    ];
+/// Waits for the user, whatever mode the input is in.
+fn news(signals: Option<&SignalFd>) -> News {
+    let input = PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN);
+    let mut fds = vec![input];
+    fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
     if poll(&mut fds, None).is_err() {
         return News::Nothing;
     }
@@ -166,7 +165,7 @@ fn news(signals: &SignalFd) -> News {
         News::Input
     };
     // Ctrl-\ and Ctrl-Z come this way too, and begin a new line as well.
-    while let Ok(Some(_)) = signals.read_signal() {
+    while let Some(Ok(Some(_))) = signals.map(SignalFd::read_signal) {
         news = News::Interrupt;
     }
     news

@@ -2,9 +2,12 @@
 
 use crate::Tests;
 use crate::fake::{Answer, Fake, friendly, info, reach};
-use crate::shell::{run, run_typed, shell};
+use crate::shell::{run, run_typed, shell, wait_until, worked};
 use jump_proto::{Reach, Reason, Reply, Request, SessionInfo};
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 pub(crate) fn tests() -> Tests {
@@ -23,6 +26,7 @@ pub(crate) fn tests() -> Tests {
         a_jumpd_that_hangs_is_not_waited_for,
         jumpd_says_no,
         a_program_writes_commands,
+        an_input_that_does_not_block_is_waited_for,
         jumpd_is_restarted_between_two_commands,
         an_interactive_shell_outlives_jumpd,
         the_status_is_that_of_the_last_command,
@@ -243,6 +247,23 @@ fn a_program_writes_commands() {
     assert_eq!(said.err.lines().count(), 1, "{}", said.err);
     assert_eq!(jumpd.asked()[0], "Whoami { command: None }");
     assert_eq!(jumpd.refused(), vec!["rm -rf /"]);
+}
+
+fn an_input_that_does_not_block_is_waited_for() {
+    let jumpd = Fake::friendly();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let child = shell(&jumpd.socket())
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .unwrap();
+    wait_until("the first question", || !jumpd.asked().is_empty());
+    let before = worked(&child);
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    assert!(worked(&child) - before <= 2);
+    ours.write_all(b"whoami\n").unwrap();
+    drop(ours);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
 }
 
 fn jumpd_is_restarted_between_two_commands() {

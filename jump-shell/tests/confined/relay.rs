@@ -2,7 +2,7 @@
 
 use crate::Tests;
 use crate::fake::{Answer, Fake, friendly};
-use crate::shell::{asked, confined, run_typed, shell, wait_until};
+use crate::shell::{asked, confined, run_typed, shell, wait_until, worked};
 use jump_proto::{Reply, Request};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -414,18 +414,6 @@ fn a_reader_that_left_ends_the_relay() {
     // The user says no more either, the target is silent: nobody is left to relay for.
     let (status, _) = relayed.end();
     assert_eq!(status, Some(1));
-}
-
-/// Processor time of a child, in clock ticks (proc_pid_stat(5)).
-fn worked(child: &Child) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .unwrap()
-        .1
-        .split_ascii_whitespace()
-        .collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 /// In none of the states in which one side waits does the relay spin.

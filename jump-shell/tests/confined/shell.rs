@@ -90,3 +90,15 @@ pub(crate) fn confined(child: &Child) -> bool {
     std::fs::read_to_string(format!("/proc/{}/status", child.id()))
         .is_ok_and(|status| status.contains("Seccomp:\t2"))
 }
+
+/// Processor time of a child, in clock ticks (proc_pid_stat(5)).
+pub(crate) fn worked(child: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_ascii_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
