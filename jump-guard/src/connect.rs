@@ -58,6 +58,11 @@ impl Connects {
             .is_some_and(|since| since.elapsed() < REMEMBERED)
     }
 
+    /// The call was answered: it will not come again.
+    pub(crate) fn forget(&self, cookie: u64, to: SocketAddr) {
+        lock(&self.completed).remove(&(cookie, to));
+    }
+
     /// Notes a TCP socket that leads out of the session.
     pub(crate) fn opened(&self, cookie: u64) {
         lock(&self.opened).insert(cookie);
@@ -120,6 +125,9 @@ mod tests {
         assert!(!connects.completed_before(8, to));
         assert!(!connects.completed_before(7, "10.0.0.1:23".parse().unwrap()));
         assert!(connects.completed_before(7, to));
+        assert!(!connects.completed_before(7, to));
+        connects.remember(7, to);
+        connects.forget(7, to);
         assert!(!connects.completed_before(7, to));
     }
 }

@@ -270,6 +270,11 @@ impl Question {
             socket::wait_for_fin(self.socket.as_fd());
         }
         let errno = connect::patiently(guard, call, self.socket.as_fd(), raw)?;
+        let done = errno == 0;
+        if done && !guard.waitkill {
+            // A signal may interrupt the call from here on; its handler over, it comes again.
+            guard.connects.remember(cookie, to);
+        }
         if tcp {
             guard.connects.opened(cookie);
             let connected = Request::Connected {
@@ -283,14 +288,13 @@ impl Question {
                 ));
             }
         }
-        let answer = if errno == 0 {
+        let answer = if done {
             Answer::Return(0)
         } else {
             Answer::Errno(errno)
         };
-        if !guard.answer(call.id, answer) && errno == 0 && !guard.waitkill {
-            // A signal interrupted the call just now; its handler over, it will come again.
-            guard.connects.remember(cookie, to);
+        if guard.answer(call.id, answer) {
+            guard.connects.forget(cookie, to);
         }
         None
     }

@@ -108,16 +108,23 @@ impl End {
             };
             if kind.is_udp() || (kind.is_tcp() && guard.connects.leads_out(cookie)) {
                 flows.push((cookie, fd));
-            } else if kind.is_tcp()
-                && self
-                    .client
-                    .iter()
-                    .all(|c| socket::cookie(c.as_fd()).ok() != Some(cookie))
-            {
+            } else if kind.is_tcp() && is_connected(&fd) && !self.has(cookie) {
                 self.client.push(fd);
             }
         }
     }
+
+    fn has(&self, cookie: u64) -> bool {
+        self.client
+            .iter()
+            .any(|fd| socket::cookie(fd.as_fd()).ok() == Some(cookie))
+    }
+}
+
+/// A socket that listens is sshd's own, should a session ever have inherited it.
+fn is_connected(fd: &OwnedFd) -> bool {
+    nix::sys::socket::getsockopt(fd, nix::sys::socket::sockopt::AcceptConn)
+        .is_ok_and(|listens| !listens)
 }
 
 /// Size of a process's table of open files.

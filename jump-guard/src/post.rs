@@ -45,9 +45,6 @@ pub fn serve(connection: Channel, places: &Places) -> Result<(), String> {
 
 fn take_post(connection: &Channel, places: &Places) -> Result<(Post, Channel), String> {
     let peer = connection.peer().map_err(|e| e.to_string())?;
-    if peer.uid != 0 {
-        return Err(format!("uid {} may not hand over a session", peer.uid));
-    }
     connection
         .set_timeout(Some(HELLO))
         .map_err(|e| e.to_string())?;
@@ -55,6 +52,10 @@ fn take_post(connection: &Channel, places: &Places) -> Result<(Post, Channel), S
         .recv()
         .map_err(|e| format!("no hello: {e}"))?
         .ok_or("sshd closed the connection before its hello")?;
+    // Read first: closing with a message unread would reset the connection and lose the answer.
+    if peer.uid != 0 {
+        return Err(format!("uid {} may not hand over a session", peer.uid));
+    }
     let listener = PidFd::open_process(peer.pid)
         .and_then(|monitor| monitor.get_fd(hello.listener))
         .and_then(Listener::new)

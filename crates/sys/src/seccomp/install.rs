@@ -70,6 +70,20 @@ pub fn install_session_filter() -> Result<SessionFilter, InstallError> {
     })
 }
 
+/// As on a kernel before 5.19, for tests of what then is different.
+///
+/// # Errors
+/// As [`install_session_filter`].
+#[cfg(feature = "attacks")]
+pub fn install_session_filter_without_waitkill() -> Result<SessionFilter, InstallError> {
+    install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        .map(|listener| SessionFilter {
+            listener,
+            waitkill: false,
+        })
+        .map_err(InstallError::Kernel)
+}
+
 fn install(flags: libc::c_ulong) -> io::Result<OwnedFd> {
     let mut filter = session_filter();
     let program = libc::sock_fprog {

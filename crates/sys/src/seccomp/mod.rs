@@ -14,6 +14,8 @@ mod notify;
 mod rows;
 
 pub use compile::{ARCH, compile, session_filter};
+#[cfg(feature = "attacks")]
+pub use install::install_session_filter_without_waitkill;
 pub use install::{InstallError, SessionFilter, install_session_filter};
 pub use interpret::interpret;
 pub use notify::{Answer, Listener, Notification};
