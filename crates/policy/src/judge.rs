@@ -103,16 +103,17 @@ pub(crate) fn session_end(
         return Some((now, Reason::PolicyChanged));
     };
     let question = Question(vec![standing.login(Some(opened))]);
-    let refused_at = if question.answer(now).is_allow() {
-        question.first(now, |later| !later.is_allow())
-    } else {
-        Some(now)
-    };
-    let refused = refused_at.map(|at| (at, ending(&question.answer(at))));
     let longest = opened
         .checked_add(model.session.max)
         .ok()
         .map(|at| (at.max(now), Reason::MaxSession));
+    let limit = longest.map_or(Timestamp::MAX, |(at, _)| at);
+    let refused_at = if question.answer(now).is_allow() {
+        question.first(now, limit, |later| !later.is_allow())
+    } else {
+        Some(now)
+    };
+    let refused = refused_at.map(|at| (at, ending(&question.answer(at))));
     // With both at the same instant, the reason that the policy's rules give says more.
     refused.into_iter().chain(longest).min_by_key(|(at, _)| *at)
 }
@@ -191,7 +192,7 @@ fn reach_by(
         .user
         .into_iter()
         .filter_map(|user| user.valid_until);
-    let until = schedule::first(windows, instants, now, |at| open(at) != via);
+    let until = schedule::first(windows, instants, now, Timestamp::MAX, |at| open(at) != via);
     Some(Reach {
         target: target.name.clone(),
         hosts: target.hosts.iter().map(ToString::to_string).collect(),

@@ -111,12 +111,16 @@ impl Iterator for Boundaries<'_> {
     }
 }
 
-/// The first instant after `after` at which `found` holds, given that it can only begin at a boundary.
+/// The first instant after `after`, and not after `limit`, at which `found`
+/// holds, given that it can only begin at a boundary.
 pub(crate) fn first<'p>(
     windows: impl Iterator<Item = &'p Window>,
     instants: impl Iterator<Item = Timestamp>,
     after: Timestamp,
+    limit: Timestamp,
     found: impl Fn(Timestamp) -> bool,
 ) -> Option<Timestamp> {
-    Boundaries::new(windows, instants, after).find(|at| found(*at))
+    Boundaries::new(windows, instants, after)
+        .take_while(|at| *at <= limit)
+        .find(|at| found(*at))
 }

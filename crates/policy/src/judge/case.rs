@@ -224,8 +224,8 @@ impl<'p> Case<'p> {
 
     /// Windows on which the answer may depend.
     fn windows(&self) -> impl Iterator<Item = &'p Window> + '_ {
-        // What never changes hides what comes after it: a first denial without
-        // windows hides all, a grant without windows the later grants.
+        // What never changes hides other things: a first denial without windows
+        // hides all, a grant without windows hides all but earlier full grants.
         let denied = self.refused.is_some()
             || self
                 .outright
@@ -238,12 +238,15 @@ impl<'p> Case<'p> {
                 && grant.used_up.is_none()
                 && grant.ways.iter().all(Vec::is_empty)
         });
-        let relevant = first_constant.map_or(self.grants.len(), |index| index + 1);
+        let (relevant, nearest) = match first_constant {
+            Some(index) => (index, Stage::Granted),
+            None => (self.grants.len(), Stage::Via),
+        };
         let grants = self
             .grants
             .iter()
             .take(relevant)
-            .filter(|grant| grant.stage > Stage::Source)
+            .filter(move |grant| grant.stage >= nearest)
             .flat_map(|grant| grant.hours.windows());
         let denials = self
             .denials
@@ -290,22 +293,25 @@ impl<'p> Question<'p> {
         })
     }
 
+    /// The first instant after `after`, and not after `limit`, whose answer is of the kind looked for.
     pub(super) fn first(
         &self,
         after: Timestamp,
+        limit: Timestamp,
         found: impl Fn(&Answer<'_>) -> bool,
     ) -> Option<Timestamp> {
         schedule::first(
             self.0.iter().flat_map(Case::windows),
             self.0.iter().flat_map(Case::instants),
             after,
+            limit,
             |at| found(&self.answer(at)),
         )
     }
 
     pub(super) fn decide(&self, now: Timestamp) -> Decision {
         let answer = self.answer(now);
-        let until = self.first(now, |later| *later != answer);
+        let until = self.first(now, Timestamp::MAX, |later| *later != answer);
         match answer {
             Answer::Allow {
                 rule,
@@ -324,7 +330,7 @@ impl<'p> Question<'p> {
                 rule: rule.map(str::to_owned),
                 until,
                 opens: if self.0.iter().all(Case::could_open) {
-                    self.first(now, |later| later.is_allow())
+                    self.first(now, Timestamp::MAX, |later| later.is_allow())
                 } else {
                     None
                 },
