@@ -3,13 +3,14 @@
 //! In this order, because each step needs what the next takes away: every
 //! inherited file, core dumps and tracing, resources, capabilities, new
 //! privileges, the file system (Landlock), and last every system call that
-//! is not on a list ([`filter`]). What must be read from the host, its time
+//! is not on a list ([`calls`]). What must be read from the host, its time
 //! zone, is read in between. The session's own confinement, set by the PAM
 //! session, lies beneath all this and stays in force whatever happens here.
 //!
 //! A kernel without Landlock gives one layer less, and `whoami` says so; any
 //! other step that fails, fails the shell.
 
+pub mod calls;
 mod files;
 pub mod filter;
 mod landlock;
@@ -94,9 +95,9 @@ pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, Sandbo
         input: files::kind(rustix::stdio::stdin()),
         output: files::kind(rustix::stdio::stdout()),
         parked,
-        relay: filter::compile(filter::RELAY)?,
+        relay: filter::compile(calls::RELAY)?,
     };
-    let shell = filter::compile(filter::SHELL)?;
+    let shell = filter::compile(calls::SHELL)?;
     privileges::limit_resources()?;
     privileges::drop_all()?;
     prepared.layers = format!("seccomp{}", landlock::close_file_system(socket));

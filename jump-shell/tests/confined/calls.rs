@@ -7,6 +7,7 @@
 
 use crate::Tests;
 use crate::shell::myself;
+use jump_shell::sandbox::calls::{RELAY, SHELL};
 use jump_shell::sandbox::filter::{self, Rule};
 use nix::sys::signal::{SigSet, Signal};
 use nix::time::{ClockId, clock_gettime};
@@ -33,7 +34,7 @@ const NONE: &str = "-";
 
 pub(crate) fn tests() -> Tests {
     let mut tests: Tests = Vec::new();
-    for (list, rules) in [("shell", filter::SHELL), ("relay", filter::RELAY)] {
+    for (list, rules) in [("shell", SHELL), ("relay", RELAY)] {
         for rule in rules {
             let name = rule.name;
             tests.push((
@@ -69,11 +70,7 @@ pub(crate) fn tests() -> Tests {
 }
 
 fn list(name: &str) -> &'static [Rule] {
-    if name == "relay" {
-        filter::RELAY
-    } else {
-        filter::SHELL
-    }
+    if name == "relay" { RELAY } else { SHELL }
 }
 
 fn attempt(list: &str, omitted: &str, call: &str) -> ExitStatus {
@@ -280,7 +277,7 @@ fn prepared(call: &str) -> Box<dyn FnOnce()> {
             let _ = rustix::process::set_ptracer(rustix::process::PTracer::Any);
         }),
         "seccomp" => {
-            let program = filter::compile(filter::SHELL).unwrap();
+            let program = filter::compile(SHELL).unwrap();
             Box::new(move || filter::install(&program).unwrap())
         }
         "brk" => Box::new(|| {
@@ -339,25 +336,19 @@ fn prepared(call: &str) -> Box<dyn FnOnce()> {
 }
 
 fn every_rule_has_its_reason() {
-    for rules in [filter::SHELL, filter::RELAY] {
+    for rules in [SHELL, RELAY] {
         let mut seen = std::collections::HashSet::new();
         for rule in rules {
             assert!(seen.insert(rule.number), "{} twice", rule.name);
             assert!(!rule.why.is_empty(), "{}", rule.name);
         }
     }
-    assert!(
-        filter::RELAY.len() <= 14,
-        "{} calls are not about ten",
-        filter::RELAY.len()
-    );
+    assert!(RELAY.len() <= 14, "{} calls are not about ten", RELAY.len());
 }
 
 fn the_relay_may_nothing_that_the_shell_may_not() {
-    for rule in filter::RELAY {
-        let before = filter::SHELL
-            .iter()
-            .find(|other| other.number == rule.number);
+    for rule in RELAY {
+        let before = SHELL.iter().find(|other| other.number == rule.number);
         let before = before.unwrap_or_else(|| panic!("{} is new", rule.name));
         assert_eq!(before.when.len(), rule.when.len(), "{}", rule.name);
     }
@@ -392,7 +383,7 @@ const I386: u32 = 0x4000_0003;
 
 /// Every condition of every rule: arguments that meet it pass, and each argument that does not, kills.
 fn arguments_are_looked_at() {
-    for rules in [filter::SHELL, filter::RELAY] {
+    for rules in [SHELL, RELAY] {
         for rule in rules {
             for alternative in rule.when {
                 let mut good = [0u64; 6];
@@ -427,23 +418,23 @@ fn arguments_are_looked_at() {
     // The high half of an int's register is the kernel's to ignore, so ours too.
     let dirty = 0xdead_beef_0000_0000 | u64::from(libc::F_GETFD.cast_unsigned());
     assert_eq!(
-        verdict(filter::SHELL, libc::SYS_fcntl, [3, dirty, 0, 0, 0, 0], ARCH),
+        verdict(SHELL, libc::SYS_fcntl, [3, dirty, 0, 0, 0, 0], ARCH),
         libc::SECCOMP_RET_ALLOW
     );
 }
 
 fn other_architectures_die() {
-    for rule in filter::SHELL {
+    for rule in SHELL {
         let good = [0; 6];
         assert_eq!(
-            verdict(filter::SHELL, rule.number, good, I386),
+            verdict(SHELL, rule.number, good, I386),
             libc::SECCOMP_RET_KILL_PROCESS,
             "{}",
             rule.name
         );
         let x32 = rule.number | 0x4000_0000;
         assert_eq!(
-            verdict(filter::SHELL, x32, good, ARCH),
+            verdict(SHELL, x32, good, ARCH),
             libc::SECCOMP_RET_KILL_PROCESS,
             "{}",
             rule.name

@@ -15,6 +15,7 @@
 )]
 
 mod answers;
+mod broken;
 mod calls;
 mod confinement;
 mod fake;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     }
     let tests = [
         answers::tests(),
+        broken::tests(),
         calls::tests(),
         confinement::tests(),
         guarded::tests(),

@@ -1,11 +1,10 @@
 //! `connect HOST PORT`: every byte, both ends, both half-closes.
 
 use crate::Tests;
-use crate::fake::{Answer, Fake, friendly};
-use crate::shell::{asked, confined, run_typed, shell, wait_until, worked};
-use jump_proto::{Reply, Request};
+use crate::fake::Fake;
+use crate::shell::{asked, confined, run_typed, shell, worked};
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
@@ -25,11 +24,6 @@ pub(crate) fn tests() -> Tests {
         a_hundred_megabytes_through_pipes,
         a_hundred_megabytes_through_a_socket,
         a_slow_reader_holds_the_target_back,
-        a_closed_port_is_one_sentence,
-        the_second_address_is_taken,
-        a_name_without_address_is_one_sentence,
-        a_target_that_breaks_off_is_told,
-        a_reader_that_left_ends_the_relay,
         it_waits_without_working,
         nothing_new_can_be_opened_while_relaying,
         what_was_typed_after_the_command_is_relayed,
@@ -38,13 +32,13 @@ pub(crate) fn tests() -> Tests {
 }
 
 /// A target that takes one connection.
-struct Target {
+pub(crate) struct Target {
     address: SocketAddr,
     taken: JoinHandle<TcpStream>,
 }
 
 impl Target {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         Self {
@@ -53,11 +47,11 @@ impl Target {
         }
     }
 
-    fn wish(&self) -> String {
+    pub(crate) fn wish(&self) -> String {
         format!("connect db1.example.internal {}", self.address.port())
     }
 
-    fn accept(self) -> TcpStream {
+    pub(crate) fn accept(self) -> TcpStream {
         let stream = self.taken.join().unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
@@ -67,13 +61,13 @@ impl Target {
 }
 
 /// A shell that relays to a target, and both ends.
-struct Relayed {
-    child: Child,
-    target: TcpStream,
+pub(crate) struct Relayed {
+    pub(crate) child: Child,
+    pub(crate) target: TcpStream,
     _jumpd: Fake,
 }
 
-fn relayed() -> Relayed {
+pub(crate) fn relayed() -> Relayed {
     let jumpd = Fake::friendly();
     let target = Target::new();
     let child = asked(&jumpd.socket(), &target.wish())
@@ -112,7 +106,7 @@ fn relayed_over_a_socket() -> (Relayed, UnixStream) {
 }
 
 impl Relayed {
-    fn say(&mut self, bytes: &[u8]) {
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
         self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
@@ -132,7 +126,7 @@ impl Relayed {
     }
 
     /// The status, and what was said on standard error.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut err = String::new();
         self.child
             .stderr
@@ -144,7 +138,7 @@ impl Relayed {
     }
 }
 
-fn heard(from: &mut impl Read, count: usize) -> Vec<u8> {
+pub(crate) fn heard(from: &mut impl Read, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     from.read_exact(&mut bytes).unwrap();
     bytes
@@ -320,100 +314,6 @@ fn a_slow_reader_holds_the_target_back() {
     assert_eq!(heard(&mut relayed.target, 10), b"still here");
     relayed.child.kill().unwrap();
     relayed.child.wait().unwrap();
-}
-
-fn a_closed_port_is_one_sentence() {
-    let jumpd = Fake::friendly();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let output = asked(&jumpd.socket(), &format!("connect db1 {port}"))
-        .output()
-        .unwrap();
-    assert_eq!(
-        (output.status.code(), output.stdout.as_slice()),
-        (Some(1), &b""[..])
-    );
-    assert_eq!(
-        String::from_utf8(output.stderr).unwrap(),
-        format!("jump-shell: db1 port {port}: the target refuses connections on this port.\n")
-    );
-}
-
-/// A jumpd that resolves every name to `addresses`.
-fn resolving_to(addresses: &[IpAddr]) -> Fake {
-    let addresses = addresses.to_vec();
-    Fake::new(move |question| {
-        Answer::Say(match question {
-            Request::Resolve { .. } => Reply::Addresses {
-                addresses: addresses.clone(),
-            },
-            other => friendly(other),
-        })
-    })
-}
-
-fn the_second_address_is_taken() {
-    let nobody = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
-    let jumpd = resolving_to(&[nobody, IpAddr::V4(Ipv4Addr::LOCALHOST)]);
-    let target = Target::new();
-    let mut child = asked(&jumpd.socket(), &target.wish()).spawn().unwrap();
-    let mut stream = target.accept();
-    stream.write_all(b"here").unwrap();
-    drop(stream);
-    let mut out = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut out)
-        .unwrap();
-    assert_eq!(
-        (out.as_str(), child.wait().unwrap().code()),
-        ("here", Some(0))
-    );
-}
-
-fn a_name_without_address_is_one_sentence() {
-    let jumpd = resolving_to(&[]);
-    let output = asked(&jumpd.socket(), "connect db1 22").output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        output.stderr,
-        b"jump-shell: db1 port 22: it has no address.\n"
-    );
-}
-
-fn a_target_that_breaks_off_is_told() {
-    let mut relayed = relayed();
-    relayed.say(b"x");
-    assert_eq!(heard(&mut relayed.target, 1), b"x");
-    // Closing with bytes unread resets the connection (RFC 2525 section 2.17).
-    relayed.say(b"unread");
-    wait_until("the bytes", || {
-        relayed.target.peek(&mut [0; 6]).unwrap() == 6
-    });
-    let target = std::mem::replace(&mut relayed.target, {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        TcpStream::connect(listener.local_addr().unwrap()).unwrap()
-    });
-    drop(target);
-    let (status, err) = relayed.end();
-    assert_eq!(status, Some(1));
-    assert!(
-        err.ends_with("the target broke the connection off.\n") && err.lines().count() == 1,
-        "{err}"
-    );
-}
-
-fn a_reader_that_left_ends_the_relay() {
-    let mut relayed = relayed();
-    relayed.say(b"x");
-    assert_eq!(heard(&mut relayed.target, 1), b"x");
-    drop(relayed.child.stdout.take());
-    // The user says no more either, the target is silent: nobody is left to relay for.
-    let (status, _) = relayed.end();
-    assert_eq!(status, Some(1));
 }
 
 /// In none of the states in which one side waits does the relay spin.
