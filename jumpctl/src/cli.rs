@@ -38,6 +38,11 @@ pub enum Command {
         /// The file; /etc/jump/policy.toml unless given
         file: Option<PathBuf>,
     },
+    /// Say who gains and who loses what, if a policy file came into force
+    Diff {
+        /// The file; /etc/jump/policy.toml unless given
+        file: Option<PathBuf>,
+    },
     /// Put /etc/jump/policy.toml into force, if it is right
     Apply,
     /// Say whether USER may reach HOST, by which rule, and when that changes

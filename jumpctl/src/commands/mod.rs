@@ -4,6 +4,7 @@ mod apply;
 mod audit;
 mod check;
 mod destination;
+mod diff;
 mod doctor;
 mod explain;
 mod mfa;
@@ -55,6 +56,7 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
                 setup::setup(&ThisHost, jumpd, options, out)
             }
         }
+        Command::Diff { file } => diff::run(policy_path(file.as_deref()), out),
         Command::Apply => apply::run(&ThisHost, jumpd, out),
         Command::Explain {
             user,

@@ -1,0 +1,414 @@
+//! `jumpctl diff`: who gains and who loses what, if a policy file came into force.
+//!
+//! Both policies are asked the same questions and their answers compared, so
+//! a rule that was only renamed, split or moved shows no difference, and one
+//! word in a deny rule shows everything it takes away. The questions are
+//! exhaustive in addresses and ports ([`space`]); in time they cover a little
+//! more than a week from now. Host names are compared as names.
+
+mod space;
+
+use crate::error::{Answer, Error, Outcome};
+use crate::output::{Output, printable};
+use crate::policy_file;
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
+use jump_policy::{Destination, HostPattern, NoNames, Policy, Subject};
+use jump_proto::{Via, paths};
+use serde::Serialize;
+use space::Piece;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// A week with every weekday twice at its edge.
+const AHEAD: SignedDuration = SignedDuration::from_hours(8 * 24);
+/// More changes of one answer than a week of windows has.
+const STEPS: usize = 500;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Change {
+    Gains,
+    Loses,
+}
+
+/// One line of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Difference {
+    user: String,
+    change: Change,
+    host: String,
+    ports: String,
+    via: String,
+    from: String,
+    /// Of the eight days to come; all of them: always.
+    hours: i64,
+}
+
+pub(super) fn run(file: &Path, out: &mut Output) -> Answer {
+    let current = format!("{}/policy.toml", paths::CURRENT);
+    let old = match policy_file::load(Path::new(&current)) {
+        Ok(policy) => policy,
+        Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::failed(
+                "no policy is in force yet; `jumpctl apply` puts one into force",
+            ));
+        }
+        Err(e) => return Err(e),
+    };
+    let new = policy_file::load(file)?;
+    let differences = compare(&old, &new, Timestamp::now());
+    if differences.is_empty() {
+        out.line("Nobody gains or loses anything.")?;
+    } else {
+        let rows: Vec<Vec<String>> = differences.iter().map(row).collect();
+        out.table(&["USER", "", "HOST", "PORTS", "VIA", "FROM", "WHEN"], &rows)?;
+    }
+    out.json(&differences)?;
+    Ok(Outcome::from_bool(differences.is_empty()))
+}
+
+fn row(difference: &Difference) -> Vec<String> {
+    let change = match difference.change {
+        Change::Gains => "gains",
+        Change::Loses => "loses",
+    };
+    let when = if difference.hours >= AHEAD.as_hours() {
+        "always".to_owned()
+    } else {
+        format!("{} h of the next 8 days", difference.hours)
+    };
+    [
+        &difference.user,
+        change,
+        &difference.host,
+        &difference.ports,
+        &difference.via,
+        &difference.from,
+        &when,
+    ]
+    .map(printable)
+    .to_vec()
+}
+
+fn compare(old: &Policy, new: &Policy, now: Timestamp) -> Vec<Difference> {
+    let mut subjects: BTreeMap<String, Subject> = BTreeMap::new();
+    for policy in [old, new] {
+        for user in policy.users() {
+            subjects.insert(user.name.clone(), Subject::user(&user.name));
+        }
+        // Members of a system group are not named in the policy: the group stands for them.
+        for group in policy.system_groups() {
+            let label = format!("(members of {group})");
+            let subject = Subject {
+                user: label.clone(),
+                groups: vec![group.to_owned()],
+            };
+            subjects.insert(label, subject);
+        }
+    }
+    let mut all = Vec::new();
+    for (label, subject) in &subjects {
+        all.extend(differences_of(label, subject, old, new, now));
+    }
+    all
+}
+
+fn differences_of(
+    label: &str,
+    subject: &Subject,
+    old: &Policy,
+    new: &Policy,
+    now: Timestamp,
+) -> Vec<Difference> {
+    let asked = Asked::of(subject, [old, new]);
+    // What differs, and the sources from which it does.
+    let mut found: BTreeMap<(Change, String, String, Way, i64), Vec<Piece>> = BTreeMap::new();
+    for (host, destination) in &asked.hosts {
+        for ports in &asked.ports {
+            for source in &asked.sources {
+                for via in [Via::Forward, Via::Shell] {
+                    let question = Question {
+                        subject,
+                        from: source.first,
+                        destination,
+                        port: *ports.start(),
+                        via,
+                    };
+                    let (before, after) = (question.open(old, now), question.open(new, now));
+                    for (change, hours) in [
+                        (Change::Gains, only_in(&after, &before)),
+                        (Change::Loses, only_in(&before, &after)),
+                    ] {
+                        if hours > 0 {
+                            let key = (
+                                change,
+                                host.clone(),
+                                show_ports(ports),
+                                Way(via.as_str()),
+                                hours,
+                            );
+                            found.entry(key).or_default().push(*source);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    found
+        .into_iter()
+        .map(|((change, host, ports, via, hours), sources)| Difference {
+            user: label.to_owned(),
+            change,
+            host,
+            ports,
+            via: via.0.to_owned(),
+            from: if sources.len() == asked.sources.len() {
+                "anywhere".to_owned()
+            } else {
+                sources
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            },
+            hours,
+        })
+        .collect()
+}
+
+/// The word of a [`Via`], which has no order of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Way(&'static str);
+
+/// Every question worth asking about one subject.
+struct Asked {
+    hosts: BTreeMap<String, Host>,
+    ports: Vec<RangeInclusive<u16>>,
+    sources: Vec<Piece>,
+}
+
+/// A destination without its port.
+enum Host {
+    Name(String),
+    Address(IpAddr),
+}
+
+impl Asked {
+    fn of(subject: &Subject, policies: [&Policy; 2]) -> Self {
+        let (mut names, mut nets) = (BTreeSet::new(), Vec::new());
+        let (mut ports, mut sources) = (Vec::new(), Vec::new());
+        for policy in policies {
+            for rule in policy.rules_for(subject) {
+                sources.extend(rule.from.iter().flatten().copied());
+                for target in rule
+                    .targets
+                    .iter()
+                    .flatten()
+                    .filter_map(|name| policy.target(name))
+                {
+                    ports.extend(target.ports.iter().map(|ports| ports.0.clone()));
+                    for host in &target.hosts {
+                        match host {
+                            HostPattern::Name(name) => drop(names.insert(name.clone())),
+                            HostPattern::Address(address) => nets.push(IpNet::from(*address)),
+                            HostPattern::Net(net) => nets.push(*net),
+                        }
+                    }
+                }
+            }
+        }
+        let mut hosts: BTreeMap<String, Host> = names
+            .into_iter()
+            .map(|name| (name.clone(), Host::Name(name)))
+            .collect();
+        for piece in space::inside(&nets) {
+            hosts.insert(piece.to_string(), Host::Address(piece.first));
+        }
+        Self {
+            hosts,
+            ports: space::ports(&ports),
+            sources: space::everywhere(&sources),
+        }
+    }
+}
+
+struct Question<'a> {
+    subject: &'a Subject,
+    from: IpAddr,
+    destination: &'a Host,
+    port: u16,
+    via: Via,
+}
+
+impl Question<'_> {
+    /// When the answer is yes, within the days ahead.
+    fn open(&self, policy: &Policy, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let destination = match self.destination {
+            Host::Name(name) => Destination::Name(name.clone(), self.port),
+            Host::Address(address) => Destination::Address(*address, self.port),
+        };
+        let end = now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
+        let (mut at, mut open) = (now, Vec::new());
+        for _ in 0..STEPS {
+            let decision = policy.judge(
+                self.subject,
+                self.from,
+                &destination,
+                self.via,
+                at,
+                &NoNames,
+            );
+            let until = decision.until().unwrap_or(end).min(end);
+            if decision.is_allow() {
+                open.push((at, until));
+            }
+            if until >= end || until <= at {
+                break;
+            }
+            at = until;
+        }
+        open
+    }
+}
+
+/// Hours, rounded up, that are in `these` and in none of `those`.
+fn only_in(these: &[(Timestamp, Timestamp)], those: &[(Timestamp, Timestamp)]) -> i64 {
+    let overlap = |a: (Timestamp, Timestamp), b: (Timestamp, Timestamp)| {
+        (a.1.min(b.1).as_second() - a.0.max(b.0).as_second()).max(0)
+    };
+    let seconds: i64 = these
+        .iter()
+        .map(|one| {
+            overlap(*one, *one) - those.iter().map(|other| overlap(*one, *other)).sum::<i64>()
+        })
+        .sum();
+    (seconds + 3599) / 3600
+}
+
+fn show_ports(ports: &RangeInclusive<u16>) -> String {
+    if ports.start() == ports.end() {
+        ports.start().to_string()
+    } else {
+        format!("{}-{}", ports.start(), ports.end())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = r#"
+version = 1
+[users.alice]
+uid = 70001
+groups = ["dba"]
+keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGk5l2vhO5uRLq0rCVVbnWmaWKqv7oUqWlE7rGK3Nd7v"]
+[groups.dba]
+gid = 70100
+[targets.db]
+hosts = ["10.20.0.0/24", "db1.example.com"]
+ports = [22]
+[windows.office]
+days = ["mon-fri"]
+hours = ["08:00-18:00"]
+[[rules]]
+name = "dba"
+effect = "allow"
+groups = ["dba"]
+from = ["10.0.0.0/8"]
+targets = ["db"]
+windows = ["office"]
+via = ["forward"]
+"#;
+
+    fn policy(text: &str) -> Policy {
+        Policy::parse(text, "test", "UTC").unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    fn between(old: &str, new: &str) -> Vec<String> {
+        let now = "2026-11-22T00:00:00Z".parse().unwrap();
+        compare(&policy(old), &policy(new), now)
+            .iter()
+            .map(|d| row(d).join(" "))
+            .collect()
+    }
+
+    #[test]
+    fn the_same_policy_makes_no_difference_nor_does_a_new_name() {
+        assert_eq!(between(BASE, BASE), Vec::<String>::new());
+        assert_eq!(
+            between(BASE, &BASE.replace("name = \"dba\"", "name = \"other\"")),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn half_a_network_and_a_port_are_told_apart() {
+        let new = BASE
+            .replace("10.20.0.0/24", "10.20.0.0/25")
+            .replace("[22]", "[22, 5432]");
+        assert_eq!(
+            between(BASE, &new),
+            [
+                "alice gains 10.20.0.0/25 5432 forward 10.0.0.0/8 50 h of the next 8 days",
+                "alice gains db1.example.com 5432 forward 10.0.0.0/8 50 h of the next 8 days",
+                "alice loses 10.20.0.128/25 22 forward 10.0.0.0/8 50 h of the next 8 days",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_window_that_grows_counts_its_hours_only() {
+        let new = BASE.replace("08:00-18:00", "07:00-18:00");
+        let found = between(BASE, &new);
+        assert_eq!(
+            found[0],
+            "alice gains 10.20.0.0/24 22 forward 10.0.0.0/8 5 h of the next 8 days"
+        );
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn without_a_source_anywhere_else_is_gained() {
+        let new = BASE
+            .replace("from = [\"10.0.0.0/8\"]\n", "")
+            .replace("windows = [\"office\"]\n", "");
+        let found = between(BASE, &new);
+        assert!(
+            found.iter().any(|line| line.starts_with(
+                "alice gains 10.20.0.0/24 22 forward 0.0.0.0-9.255.255.255, 11.0.0.0"
+            ) && line.ends_with("always")),
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn members_of_a_system_group_are_one_line() {
+        let new = format!(
+            "{BASE}{}",
+            r#"
+[[rules]]
+name = "ad"
+effect = "allow"
+system_groups = ["ad-admins"]
+targets = ["db"]
+"#
+        );
+        let found = between(BASE, &new);
+        assert_eq!(
+            found[0],
+            "(members of ad-admins) gains 10.20.0.0/24 22 forward anywhere always"
+        );
+    }
+
+    #[test]
+    fn a_removed_user_loses_everything() {
+        let new = BASE.replace("alice", "carol");
+        let found = between(BASE, &new);
+        assert!(found.iter().any(|line| line.starts_with("alice loses")));
+        assert!(found.iter().any(|line| line.starts_with("carol gains")));
+    }
+}
