@@ -72,7 +72,7 @@ impl fmt::Display for BuildError {
             ),
             Self::ReservedId { name, id } => write!(
                 f,
-                "{name:?} has id {id}, which is reserved for the system: choose one from 1000, outside 61184-65535"
+                "{name:?} has id {id}, which is reserved for the system: choose one from 1000 to 60000 or from 65536 on"
             ),
             Self::Field(user) => write!(
                 f,

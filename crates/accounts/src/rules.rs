@@ -6,10 +6,23 @@
 pub const NAME_MAX: usize = 32;
 
 /// Ids that belong to the system and are never given to a policy user or
-/// group: root and system accounts (below 1000), systemd's dynamic users
-/// (61184–65519), `nobody` (65534) and the two ways to spell -1.
+/// group: root and system accounts (below 1000), those that systemd hands out
+/// (homes, containers, dynamic users, foreign systems), `nobody`, and those
+/// that some programs read as negative or as -1.
+///
+/// The policy refuses the same ones, with the reason for each; here they are
+/// refused to whoever wrote the file.
 pub const fn is_reserved_id(id: u32) -> bool {
-    matches!(id, 0..=999 | 61_184..=65_519 | 65_534 | 65_535 | u32::MAX)
+    matches!(
+        id,
+        0..=999
+            | 60_001..=60_705
+            | 61_184..=65_519
+            | 65_534
+            | 65_535
+            | 2_147_352_576..=2_147_418_111
+            | 2_147_483_648..=u32::MAX
+    )
 }
 
 /// Whether `name` may name a user or group of the policy: 1 to
@@ -43,18 +56,37 @@ mod tests {
 
     #[test]
     fn the_edges_of_every_reserved_range() {
-        for id in [0, 1, 999, 61_184, 65_000, 65_519, 65_534, 65_535, u32::MAX] {
+        for id in [
+            0,
+            1,
+            999,
+            60_001,
+            60_705,
+            61_184,
+            65_519,
+            65_534,
+            65_535,
+            2_147_352_576,
+            2_147_418_111,
+            1 << 31,
+            u32::MAX - 1,
+            u32::MAX,
+        ] {
             assert!(is_reserved_id(id), "{id}");
         }
         for id in [
             1000,
+            60_000,
+            60_706,
             61_183,
             65_520,
             65_533,
             65_536,
             66_000,
             70_001,
-            u32::MAX - 1,
+            2_147_352_575,
+            2_147_418_112,
+            i32::MAX as u32,
         ] {
             assert!(!is_reserved_id(id), "{id}");
         }

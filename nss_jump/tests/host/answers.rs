@@ -229,7 +229,18 @@ fn odd_local_lines() {
 fn tampered() {
     let index = example().build().unwrap();
     // alice is the first entry: her uid, then her gid.
-    for id in [0, 1, 999, 61_184, 65_519, 65_534, 65_535, u32::MAX] {
+    for id in [
+        0,
+        1,
+        999,
+        60_001,
+        61_184,
+        65_519,
+        65_534,
+        65_535,
+        1 << 31,
+        u32::MAX,
+    ] {
         for field in [HEADER, HEADER + 4] {
             let mut bytes = index.clone();
             bytes[field..field + 4].copy_from_slice(&id.to_le_bytes());
