@@ -4,23 +4,23 @@
 //! This code runs inside sshd, sudo, cron, nscd, statically linked programs
 //! and whatever else calls `getpwnam(3)`, as root and as nobody, in the child
 //! of a threaded process and in `atexit` handlers. So it may do very little:
-//! search a file ([`index`]) that jumpd wrote, compare with what `/etc/passwd`
-//! and `/etc/group` already say ([`local`]), and copy the answer into the
-//! caller's buffer ([`reply`]). It opens no socket, waits for nobody, keeps no
-//! lock ([`slots`]), has no thread-local variable, writes to no descriptor,
+//! search a file (`index`) that jumpd wrote, compare with what `/etc/passwd`
+//! and `/etc/group` already say (`local`), and copy the answer into the
+//! caller's buffer (`reply`). It opens no socket, waits for nobody, keeps no
+//! lock (`slots`), has no thread-local variable, writes to no descriptor,
 //! and never answers with an id or a name of the system or of a local file
-//! ([`visible`]).
+//! (`visible`).
 //!
 //! **Panics.** The default panic hook prints to fd 2, which here may be
 //! anything, and the hook belongs to the host program. So the silent hook is
 //! not to panic: nothing indexes, unwraps or divides, and `tests/artifact.rs`
 //! checks that the library, optimised as a whole, cannot even raise one (the
-//! linker found the unwinder's raise function unreachable). [`guarded`] stands behind that:
+//! linker found the unwinder's raise function unreachable). `guarded` stands behind that:
 //! a panic in a debug build ends as UNAVAIL, not as an abort of sshd.
 //!
 //! **Cancellation.** `open`, `pread` and `close` of libc are cancellation
 //! points, and a forced unwind must not cross Rust frames; so these go through
-//! `syscall(2)` ([`sys`]).
+//! `syscall(2)` (`sys`).
 
 #![deny(clippy::indexing_slicing)]
 

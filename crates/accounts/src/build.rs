@@ -59,7 +59,7 @@ pub enum BuildError {
     },
     /// The first name of the scope is not a group of the index.
     NoHostGroup,
-    /// More than [`MAX_LEN`](crate::format::MAX_LEN) bytes.
+    /// More than [`MAX_LEN`] bytes.
     TooLarge,
 }
 

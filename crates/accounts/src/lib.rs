@@ -12,7 +12,7 @@
 //! at no byte it has not bounds-checked, and has no code path that panics,
 //! whatever the file contains. `fuzz/fuzz_targets/accounts.rs` hunts for one.
 //!
-//! The modules: [`format`](mod@format) says what the bytes mean, `build` writes them, `read`
+//! The modules: `format` says what the bytes mean, `build` writes them, `read`
 //! searches them, `owned` loads a file, `rules` says which ids and names may
 //! ever be in there.
 
