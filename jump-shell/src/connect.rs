@@ -21,7 +21,7 @@ pub(crate) enum DialError {
     /// The name has no address.
     #[error("it has no address")]
     NoAddress,
-    /// The guard refused every address, or the last one that was left.
+    /// The guard refused every address.
     #[error("the jump server does not allow this connection now; \"targets\" shows what it allows")]
     Refused,
     /// The guard is gone, or the confinement broke: nothing can be connected.
@@ -59,7 +59,7 @@ impl From<Errno> for DialError {
 /// Connects to one of `addresses`, in their order; the socket that comes back does not block.
 ///
 /// # Errors
-/// What the last address said, but a refusal only if no address was tried further than that.
+/// What the last address said; a refusal by the guard yields to what any other address said.
 pub(crate) fn dial(addresses: &[IpAddr], port: u16) -> Result<OwnedFd, DialError> {
     let mut failure = DialError::NoAddress;
     for address in addresses {

@@ -11,8 +11,7 @@ const STDERR: RawFd = 2;
 
 /// Closes every file above standard error.
 ///
-/// By list and not by close_range(2), which the kernels of RHEL 9 lack flags
-/// of and which no safe interface offers.
+/// By list and not by close_range(2), which no safe interface offers.
 pub(super) fn close_inherited() -> Result<(), SandboxError> {
     for fd in inherited()? {
         // The list includes the descriptor that read it, closed by now.

@@ -2,11 +2,16 @@
 
 use crate::Tests;
 use crate::fake::Fake;
-use crate::shell::{confined, shell, wait_until};
+use crate::shell::{Said, confined, myself, run, shell, wait_until};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+/// First argument of a child on a kernel without Landlock; the shell's arguments follow.
+pub(crate) const ROLE: &str = "--without-landlock";
 
 /// An ordinary user of every host ("nobody").
 const SOMEBODY: u32 = 65534;
@@ -21,6 +26,8 @@ pub(crate) fn tests() -> Tests {
         its_memory_is_closed_to_its_own_user,
         the_environment_is_gone,
         it_is_shown_by_its_name,
+        the_file_system_is_closed_where_the_kernel_can,
+        a_kernel_without_landlock_gives_one_layer_less,
         it_can_be_stopped_and_continued,
     ]
 }
@@ -184,6 +191,38 @@ fn the_environment_is_gone() {
 
 fn it_is_shown_by_its_name() {
     assert_eq!(Waiting::new(|_| {}).status("Name"), "jump-shell");
+}
+
+fn the_file_system_is_closed_where_the_kernel_can() {
+    let said = run(&Fake::friendly().socket(), "whoami");
+    let layer = match jump_sys::landlock::abi() {
+        0 => "shell: seccomp\n".to_owned(),
+        abi => format!("shell: seccomp+landlock{abi}\n"),
+    };
+    assert!(said.out.contains(&layer), "{layer} in {}", said.out);
+}
+
+fn a_kernel_without_landlock_gives_one_layer_less() {
+    let jumpd = Fake::friendly();
+    let mut command = myself();
+    command.arg(ROLE).arg(jumpd.socket()).args(["-c", "whoami"]);
+    let said = Said::from(command.output().unwrap());
+    assert_eq!((said.status, said.err.as_str()), (Some(0), ""));
+    assert!(said.out.contains("shell: seccomp\n"), "{}", said.out);
+}
+
+/// The whole life of a child on a kernel without Landlock.
+pub(crate) fn child(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let absent = [(libc::SYS_landlock_create_ruleset, Vec::new())].into();
+    let filter = SeccompFilter::new(
+        absent,
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS.cast_unsigned()),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+    crate::shell::child(arguments)
 }
 
 fn it_can_be_stopped_and_continued() {

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     match arguments.next().as_deref().and_then(|role| role.to_str()) {
         Some(shell::ROLE) => return shell::child(arguments),
         Some(calls::ROLE) => return calls::child(arguments),
+        Some(confinement::ROLE) => return confinement::child(arguments),
         Some(guarded::ROLE) => return guarded::child(arguments),
         _ => {}
     }
