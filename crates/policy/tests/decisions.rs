@@ -193,6 +193,51 @@ targets = ["billing"]
 }
 
 #[test]
+fn a_denial_of_one_way_one_source_or_one_hour_leaves_the_others() {
+    let p = policy(
+        r#"
+[targets.any]
+hosts = ["10.20.0.0/24"]
+ports = [22]
+[windows.night]
+days = ["mon-sun"]
+hours = ["22:00-06:00"]
+[[rules]]
+name = "all"
+effect = "allow"
+users = ["alice"]
+targets = ["any"]
+[[rules]]
+name = "no"
+effect = "deny"
+users = ["alice"]
+from = ["10.1.0.0/16"]
+windows = ["night"]
+via = ["forward"]
+"#,
+    );
+    let night = "2026-11-23T23:00:00+01:00";
+    let ask = |from, via, when| {
+        short(&ask_as(
+            &p,
+            "alice",
+            from,
+            "10.20.0.5:22",
+            via,
+            when,
+            &NoNames,
+        ))
+    };
+    assert_eq!(ask("10.1.2.3", Via::Forward, night), "deny rule_deny no");
+    assert_eq!(ask("10.1.2.3", Via::Shell, night), "allow all");
+    assert_eq!(ask("10.2.2.3", Via::Forward, night), "allow all");
+    assert_eq!(ask("10.1.2.3", Via::Forward, MONDAY), "allow all");
+    let reach = p.reach(&Subject::user("alice"), ip("10.1.2.3"), at(night));
+    assert_eq!(reach[0].via, [Via::Shell]);
+    assert_eq!(reach[0].until, Some(at("2026-11-24T06:00:00+01:00")));
+}
+
+#[test]
 fn a_deny_rule_without_targets_refuses_everything_including_the_login() {
     let p = policy(&format!(
         "{RULES}[[rules]]\nname = \"stop\"\neffect = \"deny\"\nusers = [\"alice\"]\nfrom = [\"10.66.0.0/16\"]\n"
