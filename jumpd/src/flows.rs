@@ -48,10 +48,14 @@ impl Jumpd {
             session.sent = session.sent.saturating_add(sent);
             session.received = session.received.saturating_add(received);
             let id = session.id.clone();
-            let event = flow_event(session, &flow)
-                .success()
-                .reason(session.ending.unwrap_or(Reason::ClosedByPeer))
-                .bytes(sent, received);
+            let event = flow_event(session, &flow).bytes(sent, received);
+            let event = if end.established || flow.cut.is_some() {
+                event
+                    .success()
+                    .reason(session.ending.unwrap_or(Reason::ClosedByPeer))
+            } else {
+                event.failure().reason(Reason::ConnectFailed)
+            };
             if let Err(e) = sessions.save(&id) {
                 complain(&format!("session {id} cannot be written down: {e}"));
             }

@@ -265,7 +265,6 @@ impl Sessions {
         self.by_id.len()
     }
 
-
     /// Takes a new session into the books.
     ///
     /// # Errors
@@ -374,7 +373,14 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(Sessions::load(state.path()).unwrap().iter().next().is_none(), "{length}");
+            assert!(
+                Sessions::load(state.path())
+                    .unwrap()
+                    .iter()
+                    .next()
+                    .is_none(),
+                "{length}"
+            );
         }
     }
 }

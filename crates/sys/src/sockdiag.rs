@@ -49,6 +49,8 @@ pub struct TcpDestroyed {
     pub bytes_sent: u64,
     /// Payload bytes received in order.
     pub bytes_received: u64,
+    /// Whether the peer ever acknowledged the SYN; also false where the counters were wiped.
+    pub established: bool,
 }
 
 /// Why there is no event.
@@ -230,13 +232,15 @@ fn event(message: &[u8]) -> Option<TcpDestroyed> {
             .get(length.next_multiple_of(4)..)
             .unwrap_or_default();
     }
-    let (bytes_sent, bytes_received) = payload(info?)?;
+    let info = info?;
+    let (bytes_sent, bytes_received) = payload(info)?;
     Some(TcpDestroyed {
         cookie: u64::from(u32_at(message, 44)?) | u64::from(u32_at(message, 48)?) << 32,
         local: SocketAddr::new(address(8)?, port(4)?),
         remote: SocketAddr::new(address(24)?, port(6)?),
         bytes_sent,
         bytes_received,
+        established: u64_at(info, BYTES_ACKED)? > 0,
     })
 }
 
@@ -304,7 +308,25 @@ mod tests {
             .map(Result::unwrap)
             .find(|event| event.cookie == cookie)
             .unwrap();
+        assert!(event.established);
         (event.bytes_sent, event.bytes_received)
+    }
+
+    #[test]
+    fn a_connection_that_was_refused_was_never_established() {
+        let events = DestroyEvents::open().unwrap();
+        let nobody = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        // Without blocking, as sshd does: a blocking connect(2) that fails wipes the address.
+        assert!(TcpStream::connect_timeout(&nobody, Duration::from_secs(5)).is_err());
+        let event = events
+            .map(Result::unwrap)
+            .find(|event| event.remote == nobody)
+            .unwrap();
+        assert!(!event.established);
+        assert_eq!((event.bytes_sent, event.bytes_received), (0, 0));
     }
 
     fn settle() {
