@@ -303,13 +303,14 @@ mod tests {
         (ours, theirs, cookie)
     }
 
-    fn end_of(events: &mut DestroyEvents, cookie: u64) -> (u64, u64) {
-        let event = events
-            .map(Result::unwrap)
-            .find(|event| event.cookie == cookie)
-            .unwrap();
-        assert!(event.established);
-        (event.bytes_sent, event.bytes_received)
+    /// The end that `like` takes; a test that waited for ever would say nothing.
+    fn end_of(
+        events: DestroyEvents,
+        like: impl Fn(&TcpDestroyed) -> bool + Send + 'static,
+    ) -> TcpDestroyed {
+        let (found, wait) = std::sync::mpsc::channel();
+        std::thread::spawn(move || found.send(events.map(Result::unwrap).find(like)));
+        wait.recv_timeout(Duration::from_secs(10)).unwrap().unwrap()
     }
 
     #[test]
@@ -321,10 +322,7 @@ mod tests {
             .unwrap();
         // Without blocking, as sshd does: a blocking connect(2) that fails wipes the address.
         assert!(TcpStream::connect_timeout(&nobody, Duration::from_secs(5)).is_err());
-        let event = events
-            .map(Result::unwrap)
-            .find(|event| event.remote == nobody)
-            .unwrap();
+        let event = end_of(events, move |event| event.remote == nobody);
         assert!(!event.established);
         assert_eq!((event.bytes_sent, event.bytes_received), (0, 0));
     }
@@ -338,15 +336,14 @@ mod tests {
     }
 
     fn both_families(end: fn(TcpStream, TcpStream), up: usize, down: usize) {
-        let mut events = DestroyEvents::open().unwrap();
         for at in ["127.0.0.1:0", "[::1]:0"] {
+            let events = DestroyEvents::open().unwrap();
             let (ours, theirs, cookie) = used_connection(at);
             end(ours, theirs);
-            assert_eq!(
-                end_of(&mut events, cookie),
-                (up as u64, down as u64),
-                "{at}"
-            );
+            let event = end_of(events, move |event| event.cookie == cookie);
+            assert!(event.established);
+            let carried = (event.bytes_sent, event.bytes_received);
+            assert_eq!(carried, (up as u64, down as u64), "{at}");
         }
     }
 

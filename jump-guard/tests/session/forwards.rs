@@ -43,7 +43,7 @@ fn allowed() {
     peer.write_all(b"pong").unwrap();
     let said = session.says();
     assert_eq!(said["heard"], "pong");
-    assert_eq!(said["child"].contains("Exited"), true, "{said:?}");
+    assert!(said["child"].contains("Exited"), "{said:?}");
     let judged = lab.jumpd.judged();
     assert_eq!(judged.len(), 1);
     assert!(judged[0].tcp && judged[0].via == Via::Forward && judged[0].pid > 0);

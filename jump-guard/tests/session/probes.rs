@@ -78,7 +78,7 @@ pub fn in_monitor(probe: &str) {
     }
     let (ours, theirs) = UnixDatagram::pair().unwrap();
     say("sendmsg", attacks::send(Send::Msg, ours.as_fd(), None, 0));
-    say("received", (&theirs).recv(&mut [0; 8]));
+    say("received", theirs.recv(&mut [0; 8]));
     let audit = attacks::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_AUDIT);
     say("netlink", audit);
     let name = std::env::var("JUMP_TEST_DIR").unwrap();

@@ -1,0 +1,382 @@
+//! The session filter, row by row, in the interpreter: call, arguments, and
+//! what the kernel would do. Other calls, other architectures, other halves of
+//! an argument: each that could matter has its line.
+
+use jump_sys::seccomp::{ARCH, Action, Test, interpret, rows, session_filter};
+use libc::{c_long, seccomp_data};
+use std::collections::HashSet;
+
+/// `AUDIT_ARCH_I386`, `AUDIT_ARCH_ARM`, and the other of the two that are supported.
+const FOREIGN: [u32; 4] = [
+    0x4000_0003,
+    0x4000_0028,
+    if ARCH == 0xc000_003e {
+        0xc000_00b7
+    } else {
+        0xc000_003e
+    },
+    0,
+];
+
+fn run(arch: u32, call: c_long, args: [u64; 6]) -> u32 {
+    let data = seccomp_data {
+        nr: call as i32,
+        arch,
+        instruction_pointer: 0x1234,
+        args,
+    };
+    interpret(&session_filter(), &data)
+}
+
+fn native(call: c_long, args: [u64; 6]) -> u32 {
+    run(ARCH, call, args)
+}
+
+const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+
+fn errno(errno: i32) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno as u32
+}
+
+/// Bits that the kernel does not look at in an `int`.
+const UPPER: u64 = 0xdead_beef_0000_0000;
+
+fn int(value: i32) -> u64 {
+    u64::from(value as u32)
+}
+
+#[test]
+fn every_call_by_a_foreign_architecture_ends_the_process() {
+    for arch in FOREIGN {
+        for call in (0..512).chain([0x4000_0000, 0x4000_0000 | libc::SYS_connect, -1]) {
+            assert_eq!(run(arch, call, [0; 6]), KILL, "{call} on {arch:#x}");
+        }
+    }
+}
+
+#[test]
+fn every_x32_call_ends_the_process() {
+    for call in 0..1024 {
+        assert_eq!(native(0x4000_0000 | call, [0; 6]), KILL, "{call}");
+    }
+    assert_eq!(native(c_long::from(i32::MIN), [0; 6]), KILL);
+}
+
+#[test]
+fn the_call_that_is_none_gets_enosys_from_the_kernel() {
+    assert_eq!(native(-1, [0; 6]), ALLOW);
+}
+
+#[test]
+fn calls_without_a_row_are_allowed() {
+    let named: HashSet<c_long> = rows().iter().map(|row| row.number).collect();
+    for call in (0..512).filter(|call| !named.contains(call)) {
+        assert_eq!(native(call, [u64::MAX; 6]), ALLOW, "{call}");
+    }
+    for call in [
+        libc::SYS_read,
+        libc::SYS_accept4,
+        libc::SYS_recvmsg,
+        libc::SYS_recvfrom,
+        libc::SYS_execve,
+    ] {
+        assert_eq!(native(call, [0; 6]), ALLOW);
+    }
+}
+
+#[test]
+fn every_connect_waits_for_the_guard() {
+    assert_eq!(native(libc::SYS_connect, [0; 6]), NOTIFY);
+    assert_eq!(native(libc::SYS_connect, [u64::MAX; 6]), NOTIFY);
+}
+
+#[test]
+fn sending_with_an_address_or_fast_open() {
+    let fast = int(libc::MSG_FASTOPEN);
+    let quiet = int(libc::MSG_NOSIGNAL);
+    // send(2) is sendto(2) without an address.
+    assert_eq!(native(libc::SYS_sendto, [3, 4, 5, quiet, 0, 0]), ALLOW);
+    assert_eq!(
+        native(libc::SYS_sendto, [3, 4, 5, quiet | UPPER, 0, 16]),
+        ALLOW
+    );
+    assert_eq!(
+        native(libc::SYS_sendto, [3, 4, 5, 0, 0x7fff_0000, 16]),
+        NOTIFY
+    );
+    // A pointer whose low half is zero is a pointer.
+    assert_eq!(
+        native(libc::SYS_sendto, [3, 4, 5, 0, 0x7f00_0000_0000, 16]),
+        NOTIFY
+    );
+    for address in [0, 0x7fff_0000] {
+        for flags in [fast, fast | quiet, fast | UPPER] {
+            assert_eq!(
+                native(libc::SYS_sendto, [3, 4, 5, flags, address, 16]),
+                errno(libc::EOPNOTSUPP)
+            );
+            assert_eq!(
+                native(libc::SYS_sendmsg, [3, address, flags, 0, 0, 0]),
+                errno(libc::EOPNOTSUPP)
+            );
+        }
+    }
+    assert_eq!(native(libc::SYS_sendmsg, [3, 4, quiet, 0, 0, 0]), NOTIFY);
+    assert_eq!(
+        native(libc::SYS_sendmmsg, [3, 4, 1, 0, 0, 0]),
+        errno(libc::ENOSYS)
+    );
+    assert_eq!(
+        native(libc::SYS_sendmmsg, [3, 4, 1, fast, 0, 0]),
+        errno(libc::ENOSYS)
+    );
+}
+
+#[test]
+fn sockets_by_family_type_and_protocol() {
+    let socket = |domain, kind, protocol| {
+        native(
+            libc::SYS_socket,
+            [int(domain), int(kind), int(protocol), 0, 0, 0],
+        )
+    };
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let protocols = [
+        0,
+        1,
+        2,
+        6,
+        17,
+        33,
+        41,
+        58,
+        115,
+        132,
+        136,
+        255,
+        256,
+        262,
+        263,
+        i32::MAX,
+        -1,
+    ];
+    for domain in [libc::AF_INET, libc::AF_INET6] {
+        for kind in 0..16 {
+            for protocol in protocols {
+                let expected = match (kind, protocol) {
+                    (libc::SOCK_STREAM, 0 | 6) | (libc::SOCK_DGRAM, 0 | 17) => ALLOW,
+                    _ => errno(libc::EPROTONOSUPPORT),
+                };
+                assert_eq!(
+                    socket(domain, kind, protocol),
+                    expected,
+                    "{domain} {kind} {protocol}"
+                );
+                assert_eq!(socket(domain, kind | flags, protocol), expected);
+            }
+        }
+    }
+    for domain in (0..64).chain([255, i32::MAX, -1]) {
+        let expected = match domain {
+            libc::AF_UNIX => ALLOW,
+            libc::AF_INET | libc::AF_INET6 => continue,
+            libc::AF_NETLINK => NOTIFY,
+            _ => errno(libc::EAFNOSUPPORT),
+        };
+        assert_eq!(socket(domain, libc::SOCK_STREAM, 0), expected, "{domain}");
+        let pair = native(libc::SYS_socketpair, [int(domain), 1, 0, 0, 0, 0]);
+        assert_eq!(
+            pair,
+            if domain == libc::AF_UNIX {
+                ALLOW
+            } else {
+                errno(libc::EAFNOSUPPORT)
+            }
+        );
+    }
+    assert_eq!(
+        native(libc::SYS_socketpair, [int(libc::AF_INET), 1, 0, 0, 0, 0]),
+        errno(libc::EAFNOSUPPORT)
+    );
+    // The kernel sees ints: the upper half of a register hides nothing and forbids nothing.
+    let upper = |domain: i32| {
+        native(
+            libc::SYS_socket,
+            [int(domain) | UPPER, 1 | UPPER, 6 | UPPER, 0, 0, 0],
+        )
+    };
+    assert_eq!(upper(libc::AF_INET), ALLOW);
+    assert_eq!(upper(libc::AF_VSOCK), errno(libc::EAFNOSUPPORT));
+}
+
+#[test]
+fn no_socket_is_bound_or_listens() {
+    assert_eq!(native(libc::SYS_bind, [3, 4, 16, 0, 0, 0]), NOTIFY);
+    assert_eq!(
+        native(libc::SYS_listen, [3, 1, 0, 0, 0, 0]),
+        errno(libc::EACCES)
+    );
+}
+
+#[test]
+fn socket_options_by_level_and_name() {
+    let set = |level, name| native(libc::SYS_setsockopt, [3, int(level), int(name), 0, 4, 0]);
+    let refused = [
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN, libc::EOPNOTSUPP),
+        (
+            libc::IPPROTO_TCP,
+            libc::TCP_FASTOPEN_CONNECT,
+            libc::EOPNOTSUPP,
+        ),
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_KEY, libc::EOPNOTSUPP),
+        (libc::IPPROTO_TCP, libc::TCP_ULP, libc::EOPNOTSUPP),
+        (libc::IPPROTO_TCP, libc::TCP_REPAIR, libc::EPERM),
+        (libc::IPPROTO_TCP, libc::TCP_REPAIR_QUEUE, libc::EPERM),
+        (libc::IPPROTO_TCP, libc::TCP_REPAIR_OPTIONS, libc::EPERM),
+        (libc::IPPROTO_TCP, 29, libc::EPERM),
+        (libc::IPPROTO_IP, libc::IP_OPTIONS, libc::EPERM),
+        (libc::IPPROTO_IP, 50, libc::EPERM),
+        (libc::IPPROTO_IPV6, libc::IPV6_RTHDR, libc::EPERM),
+        (libc::IPPROTO_IPV6, libc::IPV6_2292RTHDR, libc::EPERM),
+        (libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS, libc::EPERM),
+        (libc::IPPROTO_IPV6, 76, libc::EPERM),
+        (libc::SOL_SOCKET, libc::SO_LINGER, libc::EPERM),
+        (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, libc::EPERM),
+        (libc::SOL_SOCKET, 62, libc::EPERM),
+    ];
+    for level in [
+        libc::SOL_SOCKET,
+        libc::IPPROTO_IP,
+        libc::IPPROTO_TCP,
+        libc::IPPROTO_UDP,
+        libc::IPPROTO_IPV6,
+        -1,
+    ] {
+        for name in -1..128 {
+            let expected = refused
+                .iter()
+                .find(|(l, n, _)| (*l, *n) == (level, name))
+                .map_or(ALLOW, |(_, _, e)| errno(*e));
+            assert_eq!(set(level, name), expected, "level {level} name {name}");
+        }
+    }
+    let upper = native(libc::SYS_setsockopt, [3, 6 | UPPER, 30 | UPPER, 0, 4, 0]);
+    assert_eq!(upper, errno(libc::EOPNOTSUPP));
+}
+
+#[test]
+fn calls_that_are_refused_whatever_their_arguments() {
+    for (call, expected) in [
+        (libc::SYS_io_uring_setup, libc::EPERM),
+        (libc::SYS_io_uring_enter, libc::EPERM),
+        (libc::SYS_io_uring_register, libc::EPERM),
+        (libc::SYS_ptrace, libc::EPERM),
+        (libc::SYS_process_vm_readv, libc::EPERM),
+        (libc::SYS_process_vm_writev, libc::EPERM),
+        (libc::SYS_process_madvise, libc::EPERM),
+        (libc::SYS_pidfd_getfd, libc::EPERM),
+        (libc::SYS_kcmp, libc::EPERM),
+        (libc::SYS_unshare, libc::EPERM),
+        (libc::SYS_setns, libc::EPERM),
+        (libc::SYS_clone3, libc::ENOSYS),
+        (libc::SYS_bpf, libc::EPERM),
+        (libc::SYS_perf_event_open, libc::EPERM),
+        (libc::SYS_userfaultfd, libc::EPERM),
+        (libc::SYS_request_key, libc::EPERM),
+    ] {
+        for args in [[0; 6], [u64::MAX; 6]] {
+            assert_eq!(native(call, args), errno(expected), "{call}");
+        }
+    }
+}
+
+#[test]
+fn clone_by_flags() {
+    let clone = |flags: i32| native(libc::SYS_clone, [int(flags), 0, 0, 0, 0, 0]);
+    // fork(2), vfork(2), pthread_create(3).
+    assert_eq!(clone(libc::SIGCHLD), ALLOW);
+    assert_eq!(
+        clone(libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD),
+        ALLOW
+    );
+    let thread = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM;
+    assert_eq!(clone(thread | libc::CLONE_FILES), ALLOW);
+    assert_eq!(clone(thread), errno(libc::EPERM));
+    for namespace in [
+        libc::CLONE_NEWNS,
+        libc::CLONE_NEWCGROUP,
+        libc::CLONE_NEWUTS,
+        libc::CLONE_NEWIPC,
+        libc::CLONE_NEWUSER,
+        libc::CLONE_NEWPID,
+        libc::CLONE_NEWNET,
+    ] {
+        assert_eq!(clone(namespace | libc::SIGCHLD), errno(libc::EPERM));
+        assert_eq!(
+            native(libc::SYS_clone, [int(namespace) | UPPER, 0, 0, 0, 0, 0]),
+            errno(libc::EPERM)
+        );
+    }
+}
+
+#[test]
+fn terminals_are_not_typed_into() {
+    let ioctl = |request: u64| native(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
+    for request in [libc::TIOCSTI as u64, libc::TIOCLINUX as u64] {
+        assert_eq!(ioctl(request), errno(libc::EPERM));
+        // ioctl(2) takes an unsigned int (CVE-2017-5226 was a filter that forgot).
+        assert_eq!(ioctl(request | UPPER), errno(libc::EPERM));
+    }
+    assert_eq!(ioctl(libc::TIOCGWINSZ as u64), ALLOW);
+    assert_eq!(ioctl(libc::TCGETS as u64), ALLOW);
+}
+
+#[test]
+fn rows_of_a_call_stand_together_and_each_can_decide() {
+    let mut seen = HashSet::new();
+    for block in rows().chunk_by(|a, b| a.number == b.number) {
+        let call = block[0].call;
+        assert!(seen.insert(call), "{call} stands in two places");
+        for (i, row) in block.iter().enumerate() {
+            assert_eq!(row.call, call);
+            assert!(!row.why.is_empty() && !row.why.ends_with('.'));
+            assert!(
+                !row.when.is_empty() || i + 1 == block.len(),
+                "{call}: nothing after this row is reached"
+            );
+            let bare = row.when.is_empty() && row.then == Action::Allow;
+            assert!(!bare, "{call}: allowed anyway");
+        }
+    }
+    let pointers = rows()
+        .iter()
+        .flat_map(|row| row.when)
+        .filter(|test| matches!(test, Test::Pointer { .. }));
+    assert_eq!(pointers.count(), 1);
+}
+
+#[test]
+fn the_program_is_one_that_the_kernel_takes() {
+    let program = session_filter();
+    assert!(
+        program.len() < usize::from(libc::BPF_MAXINSNS as u16),
+        "{}",
+        program.len()
+    );
+    // Cut anywhere, it must not fall off its end into an allow.
+    let connect = seccomp_data {
+        nr: libc::SYS_connect as i32,
+        arch: ARCH,
+        instruction_pointer: 0,
+        args: [0; 6],
+    };
+    for length in 0..program.len() {
+        assert_ne!(interpret(&program[..length], &connect), ALLOW);
+    }
+}
