@@ -165,7 +165,7 @@ impl Jumpd {
             let flows_allowed = flows.iter().all(|flow| {
                 let to = Destination::Address(flow.destination.ip(), flow.destination.port());
                 matches!(
-                    policy.judge(&subject, from, &to, flow.via, now, &self.names),
+                    self.decision(&policy, &subject, from, &to, flow.via, now),
                     Decision::Allow { .. }
                 )
             });

@@ -6,9 +6,9 @@ use crate::state::{Jumpd, elapsed_ms, now_ms, refused, session_event};
 use jiff::Timestamp;
 use jump_audit::Event;
 use jump_audit::Kind;
-use jump_policy::{Decision, Destination, HostPattern, Policy};
+use jump_policy::{Decision, Destination, HostPattern, Policy, Subject};
 use jump_proto::{Channel, ChannelError, JudgeRequest, Reason, Reply, Request, SessionId, Via};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -148,6 +148,35 @@ impl Jumpd {
         }
     }
 
+    /// The one place where jumpd asks the policy about a destination, for guard, shell and explain alike.
+    ///
+    /// A rule with `record = true` grants recorded hops only, and a plain
+    /// connection is none.
+    pub(crate) fn decision(
+        &self,
+        policy: &Policy,
+        who: &Subject,
+        from: IpAddr,
+        to: &Destination,
+        via: Via,
+        at: Timestamp,
+    ) -> Decision {
+        match policy.judge(who, from, to, via, at, self.names.as_ref()) {
+            Decision::Allow {
+                record: true,
+                rule,
+                until,
+                ..
+            } => Decision::Deny {
+                reason: Reason::RecordRequired,
+                rule: Some(rule),
+                until,
+                opens: None,
+            },
+            decision => decision,
+        }
+    }
+
     /// The policy's answer; a miss looks its names up anew once.
     fn decide(
         &self,
@@ -157,14 +186,15 @@ impl Jumpd {
         via: Via,
     ) -> Decision {
         let to = Destination::Address(destination.ip(), destination.port());
+        let subject = asker.subject();
         let ask = || {
-            policy.judge(
-                &asker.subject(),
+            self.decision(
+                policy,
+                &subject,
                 asker.source.ip(),
                 &to,
                 via,
                 Timestamp::now(),
-                &self.names,
             )
         };
         match ask() {
@@ -186,18 +216,18 @@ impl Jumpd {
             return (true, Reason::Resolver);
         }
         let sorting = self.policy().is_some_and(|policy| {
+            let to = Destination::Address(destination.ip(), destination.port());
+            let subject = asker.subject();
             [Via::Forward, Via::Shell].iter().any(|via| {
-                let to = Destination::Address(destination.ip(), destination.port());
-                policy
-                    .judge(
-                        &asker.subject(),
-                        asker.source.ip(),
-                        &to,
-                        *via,
-                        Timestamp::now(),
-                        &self.names,
-                    )
-                    .is_allow()
+                self.decision(
+                    &policy,
+                    &subject,
+                    asker.source.ip(),
+                    &to,
+                    *via,
+                    Timestamp::now(),
+                )
+                .is_allow()
             })
         });
         if !sorting {

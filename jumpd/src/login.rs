@@ -26,11 +26,11 @@ const NOT_ALLOWED: &str = "Access is not allowed; ask the administrators of this
 const BROKEN: &str = "The jump server cannot decide now; please tell its administrators.";
 
 /// A login as far as it can be trusted, or the reason to refuse it outright.
-fn applicant(login: Login) -> Result<Applicant, Reason> {
+fn applicant(login: &Login) -> Result<Applicant, Reason> {
     let source = connection::source(&login.connection).ok_or(Reason::NoSourceAddress)?;
     let auth = connection::auth_info(&login.auth_info);
     Ok(Applicant {
-        login,
+        login: login.clone(),
         source,
         auth,
     })
@@ -79,11 +79,11 @@ impl Jumpd {
     }
 
     /// `authenticate`, the whole conversation.
-    pub(crate) fn authenticate(&self, pam: &Channel, login: Login) -> Result<(), ChannelError> {
-        let step = match applicant(login.clone()) {
+    pub(crate) fn authenticate(&self, pam: &Channel, login: &Login) -> Result<(), ChannelError> {
+        let step = match applicant(login) {
             Ok(who) => self.second_factor(pam, &who)?,
             Err(reason) => {
-                self.deny_unreadable(&login, reason);
+                self.deny_unreadable(login, reason);
                 AuthStep::Denied {
                     message: Some(BROKEN.to_owned()),
                 }
@@ -253,11 +253,11 @@ impl Jumpd {
     }
 
     /// `account`: second factor given, and a rule that admits this user from there now.
-    pub(crate) fn account(&self, login: Login, mark: Option<&SessionId>) -> Reply {
-        let who = match applicant(login.clone()) {
+    pub(crate) fn account(&self, login: &Login, mark: Option<&SessionId>) -> Reply {
+        let who = match applicant(login) {
             Ok(who) => who,
             Err(reason) => {
-                self.deny_unreadable(&login, reason);
+                self.deny_unreadable(login, reason);
                 return Reply::Account {
                     allowed: false,
                     message: Some(BROKEN.to_owned()),
@@ -352,14 +352,14 @@ impl Jumpd {
     /// `open_session`: a place in the books, waiting for its guard.
     pub(crate) fn open_session(
         &self,
-        login: Login,
+        login: &Login,
         mark: Option<&SessionId>,
         monitor: i32,
     ) -> Reply {
-        let who = match applicant(login.clone()) {
+        let who = match applicant(login) {
             Ok(who) => who,
             Err(reason) => {
-                self.deny_unreadable(&login, reason);
+                self.deny_unreadable(login, reason);
                 return refused(reason, BROKEN);
             }
         };

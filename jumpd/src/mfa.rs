@@ -96,23 +96,23 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
 
 impl Jumpd {
     /// The person a request of jumpctl is about: a user of the policy, or one that the host's NSS knows.
-    fn person(&self, user: &str, uid: Option<u32>) -> Result<Who, Reply> {
+    fn person(&self, user: &str, uid: Option<u32>) -> Result<Who, Box<Reply>> {
         let known = self.policy().and_then(|p| p.user(user).map(|u| u.uid));
         match known.or(uid) {
-            Some(0) => Err(refused(
+            Some(0) => Err(Box::new(refused(
                 Reason::UnknownUser,
                 "root has no second factor here: pam_jump leaves root alone",
-            )),
+            ))),
             Some(uid) => Ok(Who {
                 uid,
                 user: user.to_owned(),
             }),
-            None => Err(refused(
+            None => Err(Box::new(refused(
                 Reason::UnknownUser,
                 format!(
                     "{user:?} is neither in the policy in force nor known to the host; add [users.{user}] to /etc/jump/policy.toml first"
                 ),
-            )),
+            ))),
         }
     }
 
@@ -130,7 +130,7 @@ impl Jumpd {
     pub(crate) fn mfa_enroll(&self, user: &str, uid: Option<u32>, confirm: bool) -> Reply {
         let who = match self.person(user, uid) {
             Ok(who) => who,
-            Err(reply) => return reply,
+            Err(reply) => return *reply,
         };
         if self
             .policy()
@@ -169,7 +169,7 @@ impl Jumpd {
     pub(crate) fn mfa_confirm(&self, user: &str, uid: Option<u32>, code: &Secret) -> Reply {
         let who = match self.person(user, uid) {
             Ok(who) => who,
-            Err(reply) => return reply,
+            Err(reply) => return *reply,
         };
         let now = Timestamp::now().as_second();
         match jump_mfa::confirm_enrolment(&self.second_factors, &who, code.expose(), now) {
@@ -275,7 +275,7 @@ impl Jumpd {
     ) -> Reply {
         let who = match self.person(user, uid) {
             Ok(who) => who,
-            Err(reply) => return reply,
+            Err(reply) => return *reply,
         };
         match change(&who) {
             Ok(reply) => {

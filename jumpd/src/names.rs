@@ -5,10 +5,11 @@
 //! the cached addresses. The host's resolver may hang: it is asked on a
 //! thread of its own and waited for with a bound.
 
+use crate::state::complain;
 use jump_policy::Names;
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long resolved addresses are used before they are looked up anew.
@@ -17,6 +18,8 @@ const FRESH: Duration = Duration::from_secs(60);
 const MISS_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest a decision waits for the resolver.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long nobody waits for a resolver that has not answered: what is known then counts, and what is not is denied.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long the list of the bastion's own addresses is used.
 const OWN_FRESH: Duration = Duration::from_secs(2);
 
@@ -27,6 +30,7 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 struct Cache {
     addresses: HashMap<String, (Instant, Vec<IpAddr>)>,
     missed: Option<Instant>,
+    silent: Option<Instant>,
     own: Option<(Instant, Vec<IpAddr>)>,
 }
 
@@ -40,11 +44,20 @@ fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
+/// What the host's resolver said.
+enum Answer {
+    Addresses(Vec<IpAddr>),
+    /// It answered that there are none, or that it cannot tell.
+    Failure,
+    /// It did not answer in time.
+    Silence,
+}
+
 /// Asks the host's resolver (getaddrinfo(3)), waiting a bounded time.
-fn look_up(host: &str) -> Option<Vec<IpAddr>> {
+fn look_up(host: &str) -> Answer {
     let (answer, waiting) = mpsc::channel();
     let name = host.to_owned();
-    std::thread::Builder::new()
+    let spawned = std::thread::Builder::new()
         .name("resolve".to_owned())
         .spawn(move || {
             let found = (name.as_str(), 0u16)
@@ -52,12 +65,19 @@ fn look_up(host: &str) -> Option<Vec<IpAddr>> {
                 .map(|all| all.map(|a| canonical(a.ip())).collect::<Vec<_>>());
             // The asker may have stopped waiting.
             let _late = answer.send(found);
-        })
-        .ok()?;
-    let mut addresses = waiting.recv_timeout(PATIENCE).ok()?.ok()?;
-    let mut seen = std::collections::HashSet::new();
-    addresses.retain(|a| seen.insert(*a));
-    Some(addresses)
+        });
+    if spawned.is_err() {
+        return Answer::Failure;
+    }
+    match waiting.recv_timeout(PATIENCE) {
+        Ok(Ok(mut addresses)) => {
+            let mut seen = std::collections::HashSet::new();
+            addresses.retain(|a| seen.insert(*a));
+            Answer::Addresses(addresses)
+        }
+        Ok(Err(_)) => Answer::Failure,
+        Err(_) => Answer::Silence,
+    }
 }
 
 impl Resolver {
@@ -85,21 +105,56 @@ impl Resolver {
     }
 
     fn renew(&self, host: &str) -> Vec<IpAddr> {
+        let known = |cache: &Cache| {
+            cache
+                .addresses
+                .get(host)
+                .map(|(_, known)| known.clone())
+                .unwrap_or_default()
+        };
+        {
+            let cache = self.cache();
+            if cache.silent.is_some_and(|at| at.elapsed() < SILENCE) {
+                return known(&cache);
+            }
+        }
         let found = look_up(host);
         let mut cache = self.cache();
         match found {
-            Some(addresses) => {
+            Answer::Addresses(addresses) => {
+                cache.silent = None;
                 cache
                     .addresses
                     .insert(host.to_owned(), (Instant::now(), addresses.clone()));
                 addresses
             }
-            // A resolver that does not answer takes nothing away from what is known.
-            None => cache
-                .addresses
-                .get(host)
-                .map(|(_, known)| known.clone())
-                .unwrap_or_default(),
+            // A resolver that fails or is silent takes nothing away from what is known.
+            Answer::Failure => {
+                let addresses = known(&cache);
+                cache
+                    .addresses
+                    .insert(host.to_owned(), (Instant::now(), addresses.clone()));
+                addresses
+            }
+            Answer::Silence => {
+                cache.silent = Some(Instant::now());
+                known(&cache)
+            }
+        }
+    }
+
+    /// Looks up `hosts` in the background, so that the first login need not wait.
+    pub(crate) fn warm(self: &Arc<Self>, hosts: Vec<String>) {
+        let resolver = Arc::clone(self);
+        let spawned = std::thread::Builder::new()
+            .name("names".to_owned())
+            .spawn(move || {
+                for host in hosts {
+                    resolver.addresses(&host);
+                }
+            });
+        if let Err(e) = spawned {
+            complain(&format!("names are looked up when they are needed: {e}"));
         }
     }
 

@@ -124,7 +124,7 @@ impl Jumpd {
         for from in sources {
             let worst = destinations
                 .iter()
-                .map(|to| policy.judge(&who, from, to, ask.via, at, &self.names))
+                .map(|to| self.decision(&policy, &who, from, to, ask.via, at))
                 .reduce(|a, b| if a.is_allow() { b } else { a });
             if let Some(worst) = worst {
                 let better = best.as_ref().is_none_or(|best| rank(&worst) > rank(best));

@@ -87,6 +87,9 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
         FileStore::open(paths::MFA)?,
         Journal::open(&state.join("audit.chain")),
     ));
+    if let Some(policy) = jumpd.policy() {
+        jumpd.warm_names(&policy);
+    }
     flows::follow(Arc::clone(&jumpd))?;
     endings::watch(Arc::clone(&jumpd))?;
     let server = Arc::new(Server {
@@ -164,7 +167,7 @@ impl Server {
     fn serve(&self, door: Door, channel: Channel) -> Result<(), ChannelError> {
         let peer = channel.peer()?;
         match door {
-            Door::Jumpd if peer.uid == 0 => self.serve_root(channel, peer),
+            Door::Jumpd if peer.uid == 0 => self.serve_root(&channel, peer),
             Door::Jumpd if peer.uid == self.guard_uid => self.serve_guard(channel, peer),
             Door::Shell if peer.uid == self.guard_uid => self.serve_shell(&channel, peer),
             _ => {
@@ -175,7 +178,7 @@ impl Server {
     }
 
     /// pam_jump and jumpctl.
-    fn serve_root(&self, channel: Channel, peer: PeerCredentials) -> Result<(), ChannelError> {
+    fn serve_root(&self, channel: &Channel, peer: PeerCredentials) -> Result<(), ChannelError> {
         channel.set_timeout(Some(TIMEOUT))?;
         let mut waited = false;
         loop {
@@ -191,10 +194,10 @@ impl Server {
                 Err(e) => return Err(e),
             };
             if let Request::AuthBegin { login } = request {
-                return self.jumpd.authenticate(&channel, login);
+                return self.jumpd.authenticate(channel, &login);
             }
             if let Request::Sessions = request {
-                self.jumpd.list_sessions(&channel)?;
+                self.jumpd.list_sessions(channel)?;
                 continue;
             }
             if let Request::SessionFailed { session, detail } = request {
@@ -208,9 +211,9 @@ impl Server {
     fn answer_root(&self, request: Request, peer: PeerCredentials) -> Reply {
         let jumpd = &self.jumpd;
         match request {
-            Request::Account { login, mark } => jumpd.account(login, mark.as_ref()),
+            Request::Account { login, mark } => jumpd.account(&login, mark.as_ref()),
             Request::OpenSession { login, mark } => {
-                jumpd.open_session(login, mark.as_ref(), peer.pid)
+                jumpd.open_session(&login, mark.as_ref(), peer.pid)
             }
             Request::CloseSession { .. } => Reply::Done,
             Request::Apply => jumpd.apply(&self.store, operator::policy_file()),

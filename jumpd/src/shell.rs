@@ -78,6 +78,8 @@ impl Jumpd {
         policy
             .reach(&asker.subject(), asker.source.ip(), Timestamp::now())
             .into_iter()
+            // A rule that records grants no plain connection, so there is nothing to go to by it.
+            .filter(|reach| !reach.record)
             .map(|reach| Reach {
                 target: reach.target,
                 hosts: reach.hosts,
@@ -101,13 +103,13 @@ impl Jumpd {
         }
         let subject = asker.subject();
         let judge = |to: Destination| {
-            policy.judge(
+            self.decision(
+                &policy,
                 &subject,
                 asker.source.ip(),
                 &to,
                 Via::Shell,
                 Timestamp::now(),
-                &self.names,
             )
         };
         let addresses = addresses(&self.names, host);

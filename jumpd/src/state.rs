@@ -71,7 +71,7 @@ pub(crate) struct Jumpd {
     marks: Mutex<HashMap<SessionId, Mark>>,
     /// One apply at a time.
     pub(crate) applying: Mutex<()>,
-    pub(crate) names: Resolver,
+    pub(crate) names: Arc<Resolver>,
     pub(crate) second_factors: FileStore,
     journal: Journal,
 }
@@ -88,7 +88,7 @@ impl Jumpd {
             sessions: Mutex::new(sessions),
             marks: Mutex::new(HashMap::new()),
             applying: Mutex::new(()),
-            names: Resolver::default(),
+            names: Arc::new(Resolver::default()),
             second_factors,
             journal,
         }
@@ -108,10 +108,20 @@ impl Jumpd {
     }
 
     pub(crate) fn take_into_force(&self, generation: Generation) {
+        self.warm_names(&generation.policy);
         *self
             .generation
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(generation));
+    }
+
+    /// Looks the policy's names up before they are asked for.
+    pub(crate) fn warm_names(&self, policy: &Policy) {
+        self.names.warm(
+            crate::judge::host_names(policy)
+                .map(str::to_owned)
+                .collect(),
+        );
     }
 
     pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
