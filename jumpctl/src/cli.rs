@@ -88,7 +88,7 @@ pub enum Command {
     /// Events of the jump server from the journal
     Audit {
         /// Since when, as journalctl(1) takes it: `today`, `-1h`, `2026-11-23 08:00`
-        #[arg(long, default_value = "today")]
+        #[arg(long, default_value = "today", allow_hyphen_values = true)]
         since: String,
         /// Events about this user
         #[arg(long)]

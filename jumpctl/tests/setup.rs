@@ -10,7 +10,7 @@ use jumpctl::setup::host::{Effective, Host, parse_effective};
 use jumpctl::setup::{Options, renew_drop_in, setup, undo};
 use jumpctl::{Jumpd, Outcome, Output};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, accept, bind, listen, socket};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ struct Room {
     root: tempfile::TempDir,
     sshd: Sshd,
     calls: RefCell<Vec<String>>,
+    /// Whether systemd listens for sshd.
+    socket: Cell<bool>,
 }
 
 impl Host for Room {
@@ -54,7 +56,12 @@ impl Host for Room {
     }
     fn systemctl(&self, arguments: &[&str]) -> Result<(), String> {
         self.calls.borrow_mut().push(arguments.join(" "));
-        Ok(())
+        match arguments {
+            ["is-active", .., "ssh.socket" | "sshd.socket"] if !self.socket.get() => {
+                Err("inactive".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
     fn has_systemd(&self) -> bool {
         true
@@ -70,6 +77,7 @@ impl Room {
             root: tempfile::tempdir().unwrap(),
             sshd,
             calls: RefCell::default(),
+            socket: Cell::new(false),
         };
         for (path, text) in [
             (
@@ -214,6 +222,19 @@ fn setup_wires_and_undo_leaves_no_trace() {
 
     assert_eq!(undo(&room, YES, &mut silent()).unwrap(), Outcome::Yes);
     assert_eq!(room.files(), before);
+}
+
+#[test]
+fn an_sshd_that_got_its_socket_from_systemd_is_restarted_not_reloaded() {
+    let room = Room::new(Sshd::Content);
+    room.socket.set(true);
+    let jumpd = jumpd(room.root.path(), true);
+    setup(&room, &jumpd, YES, &mut silent()).unwrap();
+    let calls = room.calls.borrow().clone();
+    assert_eq!(
+        calls.last().map(String::as_str),
+        Some("restart ssh.service")
+    );
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub fn catalog() -> String {
         let _ = write!(
             out,
             "\n-- {}\nSubject: {} (@JUMP_EVENT@)\nDefined-By: jump-server\n\
-             Documentation: man:jumpctl(1)\n\n{text}\n",
+             Documentation: man:jumpctl(8)\n\n{text}\n",
             kind.message_id(),
             kind.subject(),
         );

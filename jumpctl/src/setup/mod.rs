@@ -369,9 +369,18 @@ fn reload_sshd(host: &dyn Host) -> Result<(), Error> {
     if !host.has_systemd() {
         return Ok(());
     }
+    let active = |unit| host.systemctl(&["is-active", "--quiet", unit]).is_ok();
+    // An sshd that got its socket from systemd cannot open it again, as a reload
+    // makes it; a restart gives it anew. Sessions are processes of their own
+    // and live on (KillMode=process of both units).
+    let verb = if active("ssh.socket") || active("sshd.socket") {
+        "restart"
+    } else {
+        "reload"
+    };
     for unit in ["ssh.service", "sshd.service"] {
-        if host.systemctl(&["is-active", "--quiet", unit]).is_ok() {
-            return host.systemctl(&["reload", unit]).map_err(Error::Failed);
+        if active(unit) {
+            return host.systemctl(&[verb, unit]).map_err(Error::Failed);
         }
     }
     Ok(())
