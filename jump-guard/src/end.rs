@@ -16,6 +16,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// When it is worth looking at every process of the host.
+const THOROUGHLY: Duration = Duration::from_millis(100);
 /// How long the monitor may take to close the client's connection itself.
 const GOOD_ORDER: Duration = Duration::from_millis(500);
 /// When what is left is worth a line.
@@ -47,7 +49,7 @@ impl End {
 
     /// Cuts and kills what can be found now.
     pub(crate) fn press(&mut self, guard: &Guard) {
-        let members = guard.members().all();
+        let members = guard.members().all(self.since.elapsed() > THOROUGHLY);
         let mut flows = Vec::new();
         for pid in &members {
             self.collect(guard, *pid, &mut flows);

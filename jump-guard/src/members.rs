@@ -23,14 +23,13 @@ struct Marks {
 
 impl Marks {
     fn of(pid: i32) -> Self {
-        let audit = fs::read_to_string(format!("/proc/{pid}/sessionid"))
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .filter(|session| *session != NO_SESSION);
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup"))
             .ok()
             .and_then(|text| session_scope(&text));
-        Self { audit, cgroup }
+        Self {
+            audit: audit_session(pid),
+            cgroup,
+        }
     }
 
     /// These marks without those that `other` has too.
@@ -40,6 +39,13 @@ impl Marks {
             cgroup: self.cgroup.clone().filter(|_| self.cgroup != other.cgroup),
         }
     }
+}
+
+fn audit_session(pid: i32) -> Option<u32> {
+    fs::read_to_string(format!("/proc/{pid}/sessionid"))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|session| *session != NO_SESSION)
 }
 
 /// The unified cgroup, if it is one that logind made for a login.
@@ -114,32 +120,47 @@ impl Members {
     }
 
     /// Every process of the session that can be found now, without the monitor.
-    pub(crate) fn all(&mut self) -> Vec<i32> {
+    ///
+    /// `thoroughly` looks at every process of the host, and is for those that
+    /// descent and cgroup did not show: at the end of office hours hundreds of
+    /// sessions end in the same second.
+    pub(crate) fn all(&mut self, thoroughly: bool) -> Vec<i32> {
         self.look();
-        let mut roots: Vec<i32> = self.known.keys().copied().collect();
-        roots.extend(self.monitor());
         let mut found: HashSet<i32> = self.known.keys().copied().collect();
-        found.extend(descendants(&roots).unwrap_or_default());
-        if self.marks != Marks::default() {
+        found.extend(
+            self.in_cgroup()
+                .into_iter()
+                .filter(|pid| self.is_users(*pid)),
+        );
+        if thoroughly && self.marks.audit.is_some() {
             found.extend(
                 processes()
                     .unwrap_or_default()
                     .into_iter()
-                    .filter(|pid| self.is_marked(*pid)),
+                    .filter(|pid| self.is_users(*pid) && audit_session(*pid) == self.marks.audit),
             );
         }
+        let mut roots: Vec<i32> = found.iter().copied().collect();
+        roots.extend(self.monitor());
+        found.extend(descendants(&roots));
         found.remove(&self.monitor);
         found.into_iter().collect()
     }
 
+    fn in_cgroup(&self) -> Vec<i32> {
+        let Some(scope) = &self.marks.cgroup else {
+            return Vec::new();
+        };
+        fs::read_to_string(format!("/sys/fs/cgroup{scope}/cgroup.procs"))
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|pid| pid.parse().ok())
+            .collect()
+    }
+
     /// A mark alone never condemns a process of another user.
-    fn is_marked(&self, pid: i32) -> bool {
-        if !TaskStatus::read(pid).is_ok_and(|status| self.uids.contains(&status.uids[0])) {
-            return false;
-        }
-        let marks = Marks::of(pid);
-        (marks.audit.is_some() && marks.audit == self.marks.audit)
-            || (marks.cgroup.is_some() && marks.cgroup == self.marks.cgroup)
+    fn is_users(&self, pid: i32) -> bool {
+        TaskStatus::read(pid).is_ok_and(|status| self.uids.contains(&status.uids[0]))
     }
 }
 

@@ -328,13 +328,13 @@ fn clone_by_flags() {
 #[test]
 fn terminals_are_not_typed_into() {
     let ioctl = |request: u64| native(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
-    for request in [libc::TIOCSTI as u64, libc::TIOCLINUX as u64] {
+    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
         assert_eq!(ioctl(request), errno(libc::EPERM));
         // ioctl(2) takes an unsigned int (CVE-2017-5226 was a filter that forgot).
         assert_eq!(ioctl(request | UPPER), errno(libc::EPERM));
     }
-    assert_eq!(ioctl(libc::TIOCGWINSZ as u64), ALLOW);
-    assert_eq!(ioctl(libc::TCGETS as u64), ALLOW);
+    assert_eq!(ioctl(libc::TIOCGWINSZ), ALLOW);
+    assert_eq!(ioctl(libc::TCGETS), ALLOW);
 }
 
 #[test]

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub const TRIALS: &[(&str, fn())] = &[
     ("jumpd_ends_a_session_and_its_flows_within_a_second", told),
     ("a_stopped_and_a_detached_process_end_too", scattered),
+    (
+        "a22_a_process_that_hides_is_found_by_its_audit_session",
+        hidden,
+    ),
     ("the_deadline_holds_without_jumpd", deadline),
     ("a_deadline_that_jumpd_moves_is_kept", moved),
     ("a_waiting_handshake_does_not_hold_up_the_end", waiting),
@@ -72,6 +76,22 @@ fn scattered() {
     for peer in &mut peers {
         assert!(peer.read(&mut [0; 1]).is_err());
     }
+}
+
+fn hidden() {
+    if !std::path::Path::new("/proc/self/loginuid").exists() {
+        eprintln!("skipped: this kernel has no audit sessions");
+        return;
+    }
+    let lab = Lab::new(|_| true);
+    let mut session = lab.session("hide", &[]);
+    session.waits_for("hidden");
+    // The guard must have seen the user's child once.
+    std::thread::sleep(Duration::from_millis(1200));
+    lab.jumpd.push(&Push::End {
+        reason: Reason::MaxSession,
+    });
+    assert!(session.all_gone(SECOND).is_some());
 }
 
 fn deadline() {

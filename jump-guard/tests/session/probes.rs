@@ -103,6 +103,7 @@ pub fn in_user_child(probe: &str, dir: &Path, args: &[String]) {
         "exchange" => exchange(address(arg(0))),
         "hold" => hold(address(arg(0))),
         "hold-scattered" => hold_scattered(address(arg(0))),
+        "hide" => hide(),
         "sleep" => {
             say("sleeping", Ok(()));
             thread::sleep(Duration::from_secs(60));
@@ -206,6 +207,23 @@ fn hold_scattered(to: SocketAddr) {
     let _kept = stream;
     say("stopping", Ok(()));
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).unwrap();
+}
+
+/// A process that no longer descends from the session and never called for the guard.
+fn hide() {
+    use jump_sys::process::{Fork, fork};
+    if fork().unwrap() == Fork::Child {
+        let _ = nix::unistd::setsid();
+        if fork().unwrap() == Fork::Child {
+            thread::sleep(Duration::from_millis(50));
+            say("hidden", Ok(()));
+            loop {
+                thread::sleep(Duration::from_secs(60));
+            }
+        }
+        jump_sys::process::exit_now(0);
+    }
+    thread::sleep(Duration::from_secs(60));
 }
 
 fn many_blocking(to: SocketAddr) {

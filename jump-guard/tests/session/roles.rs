@@ -94,6 +94,8 @@ fn refused(dir: &Path, listener: i32) {
 /// What sshd's root monitor and `pam_jump` do, in their order.
 fn monitor(dir: &Path, probe: &str, args: &[String], install: impl Fn() -> SessionFilter) {
     let connection = connect(dir);
+    // pam_loginuid; it can be said once in the life of a process.
+    let _ = std::fs::write("/proc/self/loginuid", USER.to_string());
     let landlock = match std::env::var_os("JUMP_TEST_NO_LANDLOCK") {
         Some(_) => 0,
         None => jump_sys::landlock::restrict_session().unwrap(),

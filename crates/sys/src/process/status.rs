@@ -78,42 +78,52 @@ pub fn processes() -> io::Result<Vec<i32>> {
 
 /// The processes whose parent is `pid`.
 ///
+/// Reads `/proc/<pid>/task/*/children`, which costs the same however many
+/// processes the host has; a kernel without that file (`CONFIG_PROC_CHILDREN`)
+/// makes it look at every process.
+///
 /// # Errors
-/// When `/proc` cannot be read.
+/// When there is no such process.
 pub fn children(pid: i32) -> io::Result<Vec<i32>> {
-    Ok(table()?
+    let mut found = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?.path();
+        match fs::read_to_string(task.join("children")) {
+            Ok(text) => found.extend(
+                text.split_ascii_whitespace()
+                    .filter_map(|child| child.parse::<i32>().ok()),
+            ),
+            // A thread that has just ended, unless the others have no such file either.
+            Err(_) if !task.exists() => {}
+            Err(_) => return children_among_all(pid),
+        }
+    }
+    Ok(found)
+}
+
+fn children_among_all(pid: i32) -> io::Result<Vec<i32>> {
+    Ok(processes()?
         .into_iter()
-        .filter(|(_, parent)| *parent == pid)
-        .map(|(pid, _)| pid)
+        .filter(|child| TaskStatus::read(*child).is_ok_and(|status| status.ppid == pid))
         .collect())
 }
 
 /// Every process that descends from one of `roots`, without these.
-///
-/// # Errors
-/// When `/proc` cannot be read.
-pub fn descendants(roots: &[i32]) -> io::Result<Vec<i32>> {
-    let table = table()?;
+#[must_use]
+pub fn descendants(roots: &[i32]) -> Vec<i32> {
     let mut known: HashSet<i32> = roots.iter().copied().collect();
     let mut found = Vec::new();
-    loop {
-        let before = found.len();
-        for (pid, parent) in &table {
-            if known.contains(parent) && known.insert(*pid) {
-                found.push(*pid);
+    let mut unseen = roots.to_vec();
+    while let Some(parent) = unseen.pop() {
+        // One that has ended meanwhile has no children any more.
+        for child in children(parent).unwrap_or_default() {
+            if known.insert(child) {
+                found.push(child);
+                unseen.push(child);
             }
         }
-        if found.len() == before {
-            return Ok(found);
-        }
     }
-}
-
-fn table() -> io::Result<Vec<(i32, i32)>> {
-    Ok(processes()?
-        .into_iter()
-        .filter_map(|pid| Some((pid, TaskStatus::read(pid).ok()?.ppid)))
-        .collect())
+    found
 }
 
 #[cfg(test)]
@@ -142,7 +152,9 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         let parent = TaskStatus::read(own).unwrap().ppid;
         assert!(children(parent).unwrap().contains(&own));
-        assert!(descendants(&[parent]).unwrap().contains(&own));
+        assert!(children_among_all(parent).unwrap().contains(&own));
+        assert!(descendants(&[parent]).contains(&own));
+        assert!(children(i32::MAX).is_err());
         assert!(start_time(own).unwrap() > 0);
     }
 }
