@@ -132,6 +132,7 @@ impl Session {
             mfa: self.mfa.clone(),
             key_fingerprint: self.key_fingerprint.clone(),
             sandbox: self.sandbox.clone(),
+            guard: self.guard.as_ref().map(|guard| guard.pid),
             flows: self
                 .flows
                 .values()

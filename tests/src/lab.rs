@@ -134,6 +134,15 @@ impl Lab {
         Ok(())
     }
 
+    /// Does something while nobody else edits the policy, given its text.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub fn with_policy_held<T>(&self, act: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+        let policy = self.policy();
+        act(&policy.text())
+    }
+
     /// The text of the policy in force.
     #[must_use]
     pub fn policy_text(&self) -> String {

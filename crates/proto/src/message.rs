@@ -456,6 +456,9 @@ pub struct SessionInfo {
     pub key_fingerprint: Option<String>,
     /// Layers in force.
     pub sandbox: String,
+    /// Process id of its guard, while it is connected.
+    #[serde(default)]
+    pub guard: Option<i32>,
     /// Live connections.
     pub flows: Vec<FlowInfo>,
 }

@@ -142,6 +142,7 @@ pub(crate) fn info() -> SessionInfo {
         mfa: "totp".into(),
         key_fingerprint: Some("SHA256:abc".into()),
         sandbox: "seccomp+landlock7".into(),
+        guard: None,
         flows: Vec::new(),
     }
 }

@@ -191,6 +191,7 @@ mod tests {
             mfa: "totp".into(),
             key_fingerprint: None,
             sandbox: "seccomp+landlock7".into(),
+            guard: None,
             flows: vec![],
         }
     }

@@ -1,9 +1,10 @@
 //! From a stock Debian to a jump server.
 
 use anyhow::{Result, ensure};
-use jump_lab::lab::Lab;
+use jump_lab::lab::{self, Lab};
 use jump_lab::network::{BASTION, Place};
 use jump_lab::seat::{Seat, append};
+use std::time::Duration;
 
 /// A host that has just been installed: stock sshd, nothing of ours.
 const FRESH: Place = Place {
@@ -33,5 +34,104 @@ pub(crate) fn the_lab_itself_is_sound(lab: &Lab) -> Result<()> {
     ]);
     let output = output.run()?.success()?;
     ensure!(output.text().starts_with("db1\n10.77.2.2 "), "{output}");
+    Ok(())
+}
+
+/// Another host on which a package is installed and removed.
+const TRIAL: Place = Place {
+    name: "trial",
+    addresses: &["10.77.1.3/24", "fd77:1::3/64"],
+    second: &["10.77.2.3/24"],
+    routes: &[],
+    ..BASTION
+};
+
+/// Checksums of everything of sshd's, PAM's and the name service's.
+const SUMS: &str = "sha256sum /etc/pam.d/* /etc/nsswitch.conf /etc/ssh/sshd_config $(find /etc/ssh/sshd_config.d -type f)";
+
+/// Given a stock host, then the package changes nothing of sshd or PAM, setup does, undo takes it back, and purge leaves no trace.
+pub(crate) fn a_package_touches_nothing_before_setup_and_leaves_nothing_after_purge(
+    lab: &Lab,
+) -> Result<()> {
+    let trial = lab.another(&TRIAL)?;
+    let seat = Seat::take(&lab.client, &[&trial], "installer")?;
+    append(&trial, "/root/.ssh/authorized_keys", seat.key())?;
+    let root_logs_in = || -> Result<()> {
+        seat.command("ssh")
+            .args(["root@10.77.1.3", "true"])
+            .run()?
+            .success()?;
+        Ok(())
+    };
+    let run = |line: &str| {
+        trial
+            .shell(line)
+            .patience(Duration::from_secs(120))
+            .run()?
+            .success()
+    };
+    let stock = run(SUMS)?.text();
+    lab::install(&trial, &lab::package()?)?;
+    let sshd_and_pam = |sums: &str| -> Vec<String> {
+        sums.lines()
+            .filter(|line| !line.contains("nsswitch"))
+            .map(str::to_owned)
+            .collect()
+    };
+    ensure!(
+        sshd_and_pam(&run(SUMS)?.text()) == sshd_and_pam(&stock),
+        "the package changed sshd or PAM"
+    );
+    ensure!(
+        trial
+            .read("/etc/nsswitch.conf")?
+            .contains("passwd:         files jump"),
+        "nsswitch"
+    );
+    root_logs_in()?;
+
+    let dry = run("jumpctl setup --dry-run")?;
+    ensure!(dry.text().contains("pam_jump.so"), "{dry}");
+    ensure!(
+        sshd_and_pam(&run(SUMS)?.text()) == sshd_and_pam(&stock),
+        "a dry run changed something"
+    );
+    run("jumpctl setup --yes")?;
+    run("jumpctl setup --yes")?;
+    ensure!(
+        trial
+            .read("/etc/pam.d/sshd")?
+            .matches("pam_jump.so")
+            .count()
+            == 3,
+        "PAM lines"
+    );
+    root_logs_in()?;
+    let nobody = seat
+        .command("ssh")
+        .args(["-o", "BatchMode=yes", "alice@10.77.1.3", "true"])
+        .run()?;
+    ensure!(nobody.code() != 0, "a user who is in no policy logged in");
+
+    run("apt-get purge --yes jump-server")?;
+    let after = run(SUMS)?.text();
+    ensure!(after == stock, "before:\n{stock}\nafter:\n{after}");
+    run("test ! -e /var/lib/jump && test ! -e /etc/jump && test ! -e /run/jump")?;
+    root_logs_in()
+}
+
+/// Given the installed units, then systemd finds little left to expose in each.
+pub(crate) fn every_service_is_confined(lab: &Lab) -> Result<()> {
+    for unit in ["jumpd.service", "jump-guard.service", "jump-policy.service"] {
+        let output = lab
+            .bastion
+            .command("systemd-analyze")
+            .args(["security", "--no-pager", "--threshold=20", unit])
+            .run()?;
+        ensure!(
+            output.code() == 0,
+            "{unit} is more exposed than 2.0\n{output}"
+        );
+    }
     Ok(())
 }

@@ -1,8 +1,17 @@
 //! The stories, in the order in which a newcomer would read them.
 
+use anyhow::{Result, ensure};
 use jump_lab::lab::Lab;
+use jump_lab::seat::{Seat, append};
 
+mod events;
+mod failures;
+mod forwards;
+mod guard;
 mod installation;
+mod logins;
+mod policy;
+mod shell;
 
 /// One story.
 #[derive(Clone, Copy)]
@@ -12,29 +21,67 @@ pub(crate) struct Scenario {
     /// Whether it stops or breaks something that others use.
     pub(crate) alone: bool,
     /// Tells it.
-    pub(crate) tell: fn(&Lab) -> anyhow::Result<()>,
+    pub(crate) tell: fn(&Lab) -> Result<()>,
 }
 
-/// A scenario that runs beside others.
-const fn beside(name: &'static str, tell: fn(&Lab) -> anyhow::Result<()>) -> Scenario {
-    Scenario {
-        name,
-        alone: false,
-        tell,
-    }
+macro_rules! stories {
+    ($($how:ident $module:ident :: $name:ident,)*) => {
+        /// All of them. `beside` runs beside others, `alone` stops or breaks something that others use.
+        pub(crate) const SCENARIOS: &[Scenario] = &[$(Scenario {
+            name: stringify!($name),
+            alone: stories!(@$how),
+            tell: $module::$name,
+        },)*];
+    };
+    (@beside) => { false };
+    (@alone) => { true };
 }
 
-/// A scenario that runs alone.
-const fn alone(name: &'static str, tell: fn(&Lab) -> anyhow::Result<()>) -> Scenario {
-    Scenario {
-        name,
-        alone: true,
-        tell,
-    }
+stories! {
+    beside installation::the_lab_itself_is_sound,
+    beside installation::a_package_touches_nothing_before_setup_and_leaves_nothing_after_purge,
+    beside installation::every_service_is_confined,
+    beside logins::alice_is_on_db1_with_her_key_and_her_code,
+    beside logins::a_user_has_no_line_in_etc_passwd,
+    beside logins::a_wrong_code_is_refused,
+    beside logins::a_code_is_good_once,
+    beside logins::a_code_typed_64_times_at_once_lets_one_in,
+    beside logins::a_recovery_code_is_good_once,
+    beside logins::five_wrong_codes_lock_the_user_until_an_operator_unlocks,
+    beside logins::without_an_enrolment_nobody_gets_in,
+    beside logins::outside_the_window_one_sentence_says_when_it_opens,
+    beside logins::an_automation_user_needs_key_and_source_and_no_code,
+    alone logins::a_login_without_keyboard_interactive_is_refused,
+    beside forwards::scp_rsync_and_sftp_go_through,
+    beside forwards::bytes_and_duration_are_exact,
+    beside forwards::local_and_dynamic_forwards_go_to_targets_only,
+    beside forwards::every_other_address_and_port_is_refused_at_connect_time,
+    beside forwards::remote_agent_x11_and_unix_forwards_are_refused,
+    beside shell::the_bastion_alone_gives_the_restricted_shell,
+    beside shell::every_other_command_is_refused,
+    beside shell::connect_serves_as_proxy_command,
+    beside shell::a_rule_that_records_grants_no_plain_connection,
+    beside policy::a_broken_edit_changes_nothing,
+    beside policy::what_a_saved_edit_forbids_is_cut,
+    beside policy::explain_says_what_the_guard_does,
+    beside events::the_whole_trail_of_a_session_is_in_the_journal,
+    alone events::the_chain_of_events_has_no_gap,
+    beside guard::a_session_dies_with_its_guard,
+    beside guard::an_operator_ends_a_session_without_a_channel,
+    alone guard::without_a_guard_no_session_stays,
+    alone failures::with_jumpd_unable_to_start_users_are_refused_and_root_logs_in,
+    alone failures::a_restart_of_everything_keeps_sessions_and_their_rules,
+    alone failures::a_journal_that_cannot_be_written_refuses_logins,
 }
 
-/// All of them.
-pub(crate) const SCENARIOS: &[Scenario] = &[beside(
-    "the_lab_itself_is_sound",
-    installation::the_lab_itself_is_sound,
-)];
+/// Root logs in to the bastion with a key, as before there was a jump server.
+pub(crate) fn root_logs_in(lab: &Lab, seat: &Seat) -> Result<()> {
+    append(&lab.bastion, "/root/.ssh/authorized_keys", seat.key())?;
+    let output = seat
+        .command("ssh")
+        .args(["root@bastion", "id -u"])
+        .run()?
+        .success()?;
+    ensure!(output.text() == "0", "{output}");
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! What goes through, and to where.
+
+use anyhow::{Result, ensure};
+use jump_lab::lab::{Admin, Lab};
+use jump_lab::network::{ECHO, METADATA, QUARTER, UNLISTED};
+use jump_lab::process::{Output, Running};
+use jump_lab::story::PATIENCE;
+use std::time::Duration;
+
+/// A connection of the admin's that is open and shared by what follows.
+pub(crate) fn open_master(admin: &Admin<'_>, more: &[&str]) -> Result<Running> {
+    let code = admin.authenticator()?.any_code()?;
+    let mut args = vec!["-M", "-S", "master", "-N", "-v"];
+    args.extend(more);
+    args.push("bastion");
+    let mut master = admin
+        .seat
+        .answering(&[code])?
+        .ssh(args.into_iter().map(str::to_owned))
+        .start()?;
+    master.wait_for("Entering interactive session", PATIENCE)?;
+    admin.event("session.opened")?;
+    Ok(master)
+}
+
+/// `ssh -W` over the shared connection.
+fn through(admin: &Admin<'_>, destination: &str, input: &str) -> Result<Output> {
+    admin
+        .seat
+        .command("ssh")
+        .args(["-S", "master", "-W", destination, "bastion"])
+        .input(input.as_bytes())
+        .patience(Duration::from_secs(20))
+        .run()
+}
+
+/// Given a rule for db1, then the ordinary tools copy files through the bastion.
+pub(crate) fn scp_rsync_and_sftp_go_through(lab: &Lab) -> Result<()> {
+    let kate = lab.admin("kate").may_reach_databases().arrive()?;
+    let content: Vec<u8> = (0..300_000_u32).map(|i| (i % 253) as u8).collect();
+    kate.seat.write("file", &content)?;
+    let arrived = |name: &str| -> Result<()> {
+        let got = std::fs::read(lab.db1.path(&format!("/home/ops/{name}")))?;
+        ensure!(got == content, "{name} differs");
+        Ok(())
+    };
+    kate.types("scp", &["-J", "bastion", "file", "db1:by-scp"])?
+        .success()?;
+    arrived("by-scp")?;
+    kate.types("rsync", &["-e", "ssh -J bastion", "file", "db1:by-rsync"])?
+        .success()?;
+    arrived("by-rsync")?;
+    kate.seat.write("batch", "put file by-sftp\n")?;
+    kate.types(
+        "sftp",
+        &["-J", "bastion", "-b", "batch", "-o", "BatchMode=no", "db1"],
+    )?
+    .success()?;
+    arrived("by-sftp")?;
+    Ok(())
+}
+
+/// Given a connection that carries a known number of bytes each way, then exactly those are in the journal.
+pub(crate) fn bytes_and_duration_are_exact(lab: &Lab) -> Result<()> {
+    const SENT: usize = 1_000_000;
+    let leo = lab.admin("leo").may_reach_databases().arrive()?;
+    let master = open_master(&leo, &[])?;
+    // The target reads to the end and sends a quarter back: both ways end in good order.
+    let output = through(&leo, &format!("db1:{QUARTER}"), &"x".repeat(SENT))?;
+    ensure!(
+        output.stdout.len() == SENT / 4,
+        "{} bytes came back",
+        output.stdout.len()
+    );
+    let closed = leo.event("forward.closed")?;
+    ensure!(
+        closed.number("JUMP_BYTES_SENT") == Some(SENT as u64)
+            && closed.number("JUMP_BYTES_RECEIVED") == Some(SENT as u64 / 4)
+            && closed.get("JUMP_OUTCOME") == "success",
+        "{closed}"
+    );
+    ensure!(
+        closed
+            .number("JUMP_DURATION_MS")
+            .is_some_and(|ms| ms < 30_000),
+        "{closed}"
+    );
+    drop(master);
+    let end = leo.event("session.closed")?;
+    ensure!(
+        end.number("JUMP_BYTES_SENT") == Some(SENT as u64)
+            && end.number("JUMP_DURATION_MS").is_some(),
+        "{end}"
+    );
+    Ok(())
+}
+
+/// Given `-L` and `-D`, then they reach the targets of the policy and nothing else.
+pub(crate) fn local_and_dynamic_forwards_go_to_targets_only(lab: &Lab) -> Result<()> {
+    let mia = lab.admin("mia").may_reach_databases().arrive()?;
+    let listed = format!("16432:db1:{ECHO}");
+    let unlisted = format!("16433:db2:{ECHO}");
+    let _master = open_master(&mia, &["-L", &listed, "-L", &unlisted, "-D", "16434"])?;
+    let echo = |args: &[&str]| {
+        mia.seat
+            .command("nc")
+            .args(args.iter().copied())
+            .input("hello\n")
+            .run()
+    };
+    let through_l = echo(&["-N", "127.0.0.1", "16432"])?;
+    ensure!(through_l.text() == "hello", "{through_l}");
+    let refused = echo(&["-N", "127.0.0.1", "16433"])?;
+    ensure!(refused.text().is_empty(), "{refused}");
+    let socks = |host: &str| {
+        echo(&[
+            "-N",
+            "-X",
+            "5",
+            "-x",
+            "127.0.0.1:16434",
+            host,
+            &ECHO.to_string(),
+        ])
+    };
+    let through_d = socks("10.77.2.11")?;
+    ensure!(through_d.text() == "hello", "{through_d}");
+    let refused = socks("10.77.2.12")?;
+    ensure!(refused.text().is_empty(), "{refused}");
+    for expected in ["10.77.2.12"] {
+        let denied = mia.wait_events("forward.denied", 2);
+        ensure!(
+            denied.len() >= 2
+                && denied.iter().all(
+                    |e| e.get("JUMP_DST_IP") == expected && e.get("JUMP_REASON") == "no_target"
+                ),
+            "{denied:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Given a rule for three ports of db1, then every other address, however it is spelt, and every other port is refused when it is connected to.
+pub(crate) fn every_other_address_and_port_is_refused_at_connect_time(lab: &Lab) -> Result<()> {
+    let nick = lab.admin("nick").may_reach_databases().arrive()?;
+    let _master = open_master(&nick, &[])?;
+    let allowed = through(&nick, &format!("db1:{ECHO}"), "hello\n")?;
+    ensure!(allowed.text() == "hello", "{allowed}");
+    // Each reaches something that answers where nothing defends it.
+    let own = [
+        "127.0.0.1:22",
+        "localhost:22",
+        "127.1:22",
+        "0:22",
+        "0.0.0.0:22",
+        "0x7f.1:22",
+        "2130706433:22",
+        "017700000001:22",
+        "[::1]:22",
+        "[::]:22",
+        "[::ffff:127.0.0.1]:22",
+        "10.77.1.1:22",
+        "10.77.2.1:22",
+        "bastion:22",
+        "[fd77:1::1]:22",
+    ];
+    let metadata = format!("{METADATA}:{ECHO}");
+    let strange = [
+        "db2:22".to_owned(),
+        format!("db2:{ECHO}"),
+        format!("db1:{UNLISTED}"),
+        "db1:23".to_owned(),
+        format!("[::ffff:10.77.2.12]:{ECHO}"),
+        format!("[fd77:2::12]:{ECHO}"),
+    ];
+    for destination in own
+        .iter()
+        .map(|s| (*s).to_owned())
+        .chain([metadata])
+        .chain(strange)
+    {
+        let output = through(&nick, &destination, "hello\n")?;
+        ensure!(
+            output.stdout.is_empty() && output.code() != 0,
+            "{destination} answered: {output}"
+        );
+    }
+    let count = own.len() + 1 + 6;
+    let denied = nick.wait_events("forward.denied", count);
+    ensure!(
+        denied.len() >= count,
+        "{} of {count} refusals are in the journal",
+        denied.len()
+    );
+    let reason = |ip: &str| {
+        denied
+            .iter()
+            .find(|e| e.get("JUMP_DST_IP") == ip)
+            .map(|e| e.get("JUMP_REASON").to_owned())
+    };
+    ensure!(
+        reason("127.0.0.1").as_deref() == Some("own_address"),
+        "{denied:?}"
+    );
+    ensure!(
+        reason(METADATA).as_deref() == Some("own_address"),
+        "{denied:?}"
+    );
+    ensure!(
+        reason("10.77.2.12").as_deref() == Some("no_target"),
+        "{denied:?}"
+    );
+    ensure!(
+        nick.events("forward.allowed").len() == 1,
+        "more than one forward was allowed"
+    );
+    Ok(())
+}
+
+/// Given requests for anything but a connection from the bastion to a target, then sshd refuses them.
+pub(crate) fn remote_agent_x11_and_unix_forwards_are_refused(lab: &Lab) -> Result<()> {
+    let olga = lab.admin("olga").may_reach_databases().arrive()?;
+    let _master = open_master(&olga, &[])?;
+    let mux = |args: &[&str]| {
+        olga.seat
+            .command("ssh")
+            .args(["-S", "master"])
+            .args(args.iter().copied())
+            .run()
+    };
+    mux(&["-O", "forward", "-R", "16500:127.0.0.1:22", "bastion"])?.failure()?;
+    mux(&[
+        "-O",
+        "forward",
+        "-R",
+        "/tmp/olga.sock:127.0.0.1:22",
+        "bastion",
+    ])?
+    .failure()?;
+    let unix = mux(&["-W", "/run/dbus/system_bus_socket", "bastion"])?;
+    ensure!(unix.code() != 0 && unix.stdout.is_empty(), "{unix}");
+    mux(&[
+        "-O",
+        "forward",
+        "-L",
+        "16501:/run/dbus/system_bus_socket",
+        "bastion",
+    ])?;
+    let bus = olga
+        .seat
+        .command("nc")
+        .args(["-N", "127.0.0.1", "16501"])
+        .input("\0AUTH EXTERNAL\r\n")
+        .run()?;
+    ensure!(bus.stdout.is_empty(), "the system bus answered: {bus}");
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! The session's guard.
+
+use super::forwards::open_master;
+use anyhow::{Context, Result, ensure};
+use jump_lab::lab::Lab;
+use jump_lab::network::ECHO;
+use jump_lab::story::{PATIENCE, wait_for};
+
+/// Given `ssh -N`, when its guard is killed, then the kernel kills the session with it.
+pub(crate) fn a_session_dies_with_its_guard(lab: &Lab) -> Result<()> {
+    let xena = lab.admin("xena").may_reach_databases().arrive()?;
+    let master = open_master(&xena, &[])?;
+    let uid = xena.uid;
+    let session = xena.event("session.opened")?.get("JUMP_SESSION").to_owned();
+    let shown = lab
+        .jumpctl(&format!("sessions show {session} --json"))?
+        .success()?;
+    let shown: serde_json::Value = serde_json::from_str(&shown.text())?;
+    let pid = shown
+        .get("guard")
+        .and_then(serde_json::Value::as_i64)
+        .context("no guard in sessions show")?;
+    lab.bastion
+        .shell(&format!("kill -9 {pid}"))
+        .run()?
+        .success()?;
+    let output = master.wait(PATIENCE)?;
+    ensure!(output.code() != 0, "{output}");
+    wait_for("the session's processes to be gone", || {
+        Ok(lab
+            .bastion
+            .shell(&format!("pgrep -u {uid} || true"))
+            .run()?
+            .text()
+            .is_empty())
+    })?;
+    let failed = xena.event("guard.failed")?;
+    ensure!(failed.get("JUMP_REASON") == "guard_lost", "{failed}");
+    xena.event("session.closed")?;
+    super::root_logs_in(lab, &xena.seat)
+}
+
+/// Given `ssh -N` with an open connection, when an operator kills the session, then nothing of it is left.
+pub(crate) fn an_operator_ends_a_session_without_a_channel(lab: &Lab) -> Result<()> {
+    let yves = lab.admin("yves").may_reach_databases().arrive()?;
+    let master = open_master(&yves, &[])?;
+    let mut open = yves
+        .seat
+        .command("ssh")
+        .args(["-S", "master", "-W", &format!("db1:{ECHO}"), "bastion"])
+        .open_input()
+        .start()?;
+    open.say("hello\n")?;
+    open.wait_for("hello", PATIENCE)?;
+    let session = yves.event("session.opened")?.get("JUMP_SESSION").to_owned();
+    let listed = lab.jumpctl("sessions list --json")?.success()?;
+    ensure!(
+        listed.text().contains(&session) && listed.text().contains("10.77.2.11"),
+        "{listed}"
+    );
+    lab.jumpctl(&format!("sessions kill {session}"))?
+        .success()?;
+    let output = master.wait(PATIENCE)?;
+    ensure!(output.code() != 0, "{output}");
+    let left = lab
+        .bastion
+        .shell(&format!("pgrep -u {} || true", yves.uid))
+        .run()?
+        .text();
+    ensure!(left.is_empty(), "left: {left}");
+    let flows = lab
+        .bastion
+        .shell(&format!("ss -Htn state established dst 10.77.2.11:{ECHO}"))
+        .run()?
+        .text();
+    ensure!(
+        flows.is_empty()
+            || !flows.contains(&format!(":{ECHO}"))
+            || !yves.events("forward.closed").is_empty(),
+        "{flows}"
+    );
+    yves.event("session.killed")?;
+    let closed = yves.event("forward.closed")?;
+    ensure!(
+        closed.number("JUMP_BYTES_SENT") == Some(6)
+            && closed.number("JUMP_BYTES_RECEIVED") == Some(6),
+        "{closed}"
+    );
+    let ended = yves.event("session.closed")?;
+    ensure!(ended.get("JUMP_REASON") == "operator", "{ended}");
+    Ok(())
+}
+
+/// Given no guard to be had, then a login ends before it can forward anything, `-N` included.
+pub(crate) fn without_a_guard_no_session_stays(lab: &Lab) -> Result<()> {
+    let zoe = lab.admin("zoe").may_reach_databases().arrive()?;
+    lab.bastion
+        .shell("systemctl stop jump-guard.socket")
+        .run()?
+        .success()?;
+    let attempt = || -> Result<()> {
+        for args in [
+            vec!["-N", "bastion"],
+            vec!["bastion", "whoami"],
+            vec!["-J", "bastion", "db1", "hostname"],
+        ] {
+            let code = zoe.authenticator()?.any_code()?;
+            let output = zoe
+                .seat
+                .answering(&[code])?
+                .ssh(args.clone())
+                .patience(PATIENCE)
+                .run()?;
+            ensure!(
+                output.code() != 0 && output.text().is_empty(),
+                "{args:?}: {output}"
+            );
+        }
+        super::root_logs_in(lab, &zoe.seat)
+    };
+    let outcome = attempt();
+    lab.bastion
+        .shell("systemctl start jump-guard.socket")
+        .run()?
+        .success()?;
+    outcome?;
+    let refused = zoe.event("session.refused")?;
+    ensure!(refused.get("JUMP_REASON") == "guard_failed", "{refused}");
+    ensure!(
+        zoe.events("session.opened").is_empty(),
+        "a session was opened"
+    );
+    zoe.ssh(&["bastion", "whoami"])?.success()?;
+    Ok(())
+}

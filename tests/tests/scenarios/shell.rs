@@ -1,0 +1,150 @@
+//! `ssh bastion` alone.
+
+use anyhow::{Result, ensure};
+use jump_lab::lab::Lab;
+use jump_lab::network::ECHO;
+use jump_lab::story::PATIENCE;
+
+/// Given a rule, then the shell shows targets, window and time left, on a terminal and without one.
+pub(crate) fn the_bastion_alone_gives_the_restricted_shell(lab: &Lab) -> Result<()> {
+    let paul = lab.admin("paul").may_reach_databases().arrive()?;
+    let targets = paul.ssh(&["bastion", "targets"])?.success()?;
+    ensure!(
+        targets.text().contains("databases") && targets.text().contains("db1"),
+        "{targets}"
+    );
+    let code = paul.authenticator()?.any_code()?;
+    let answering = paul.seat.answering(&[code])?;
+    let mut shell = answering.ssh(["-tt", "bastion"]).open_input().start()?;
+    shell.wait_for("databases", PATIENCE)?;
+    shell.wait_for("left", PATIENCE)?;
+    shell.say("whoami\r")?;
+    shell.wait_for(&format!("paul (uid {})", paul.uid), PATIENCE)?;
+    shell.say("sh\r")?;
+    shell.wait_for("not a command here", PATIENCE)?;
+    shell.say("exit\r")?;
+    shell.wait(PATIENCE)?.success()?;
+    let whoami = paul.ssh(&["bastion", "whoami"])?.success()?;
+    ensure!(
+        whoami.text().contains("until") && whoami.text().contains("left"),
+        "{whoami}"
+    );
+    let started = paul.event("shell.started")?;
+    ensure!(!started.get("JUMP_SESSION").is_empty(), "{started}");
+    Ok(())
+}
+
+/// Given any command that is not the shell's own, then it is refused with 126 and one sentence, and nothing runs.
+pub(crate) fn every_other_command_is_refused(lab: &Lab) -> Result<()> {
+    let quinn = lab.admin("quinn").may_reach_databases().arrive()?;
+    let _master = super::forwards::open_master(&quinn, &[])?;
+    let commands = [
+        "id",
+        "sh",
+        "/bin/sh -c id",
+        "scp -t /tmp",
+        "scp -t x; sh",
+        "rsync --server . /",
+        "rsync --server x; sh",
+        "sftp-server; sh",
+        "git-upload-pack x",
+        "mosh-server new",
+        "targets; id",
+        "targets && id",
+        "targets | id",
+        "$(id)",
+        "`id`",
+        "-c id",
+        "--",
+        "help\nid",
+        "../../bin/sh",
+        "exec sh",
+        "\u{1b}[2Jid",
+    ];
+    for command in commands {
+        let output = quinn
+            .seat
+            .command("ssh")
+            .args(["-S", "master", "bastion", command])
+            .run()?;
+        ensure!(output.code() == 126, "{command:?}: {output}");
+        ensure!(output.stdout.is_empty(), "{command:?}: {output}");
+        let said = &output.stderr;
+        ensure!(
+            said.trim_end().lines().count() == 1,
+            "{command:?}: {output}"
+        );
+    }
+    for subsystem in ["sftp", "nonsense"] {
+        let output = quinn
+            .seat
+            .command("ssh")
+            .args(["-S", "master", "-s", "bastion", subsystem])
+            .input("")
+            .run()?;
+        ensure!(
+            output.code() != 0 && output.stdout.is_empty(),
+            "{subsystem}: {output}"
+        );
+    }
+    let refused = quinn.wait_events("shell.refused", commands.len());
+    ensure!(
+        refused.len() >= commands.len(),
+        "{} refusals in the journal",
+        refused.len()
+    );
+    ensure!(
+        refused
+            .iter()
+            .all(|e| e.message().bytes().all(|b| (0x20..0x7f).contains(&b))),
+        "a control byte is in the journal's line"
+    );
+    ensure!(
+        quinn.events("forward.allowed").is_empty(),
+        "something connected"
+    );
+    Ok(())
+}
+
+/// Given `ProxyCommand ssh bastion connect db1 22`, then it relays to the target, and to nothing else.
+pub(crate) fn connect_serves_as_proxy_command(lab: &Lab) -> Result<()> {
+    let rosa = lab.admin("rosa").may_reach_databases().arrive()?;
+    let output = rosa
+        .ssh(&[
+            "-o",
+            "ProxyCommand=ssh bastion connect db1 22",
+            "db1",
+            "hostname",
+        ])?
+        .success()?;
+    ensure!(output.text() == "db1", "{output}");
+    let allowed = rosa.event("forward.allowed")?;
+    ensure!(allowed.message().contains("via=shell"), "{allowed}");
+    let echo = ECHO.to_string();
+    let refused = rosa.ssh(&["bastion", "connect", "db2", &echo])?.failure()?;
+    ensure!(refused.stdout.is_empty(), "{refused}");
+    rosa.event("forward.denied")?;
+    Ok(())
+}
+
+/// Given `record = true`, then neither a forward nor `connect` goes by that rule.
+pub(crate) fn a_rule_that_records_grants_no_plain_connection(lab: &Lab) -> Result<()> {
+    let sara = lab
+        .admin("sara")
+        .policy(
+            "[[rules]]\nname = \"sara-recorded\"\neffect = \"allow\"\nusers = [\"sara\"]\n\
+             targets = [\"databases\"]\nvia = [\"shell\"]\nrecord = true\n",
+        )
+        .arrive()?;
+    let echo = ECHO.to_string();
+    let shell = sara.ssh(&["bastion", "connect", "db1", &echo])?.failure()?;
+    ensure!(shell.stdout.is_empty(), "{shell}");
+    sara.ssh(&["-W", &format!("db1:{ECHO}"), "bastion"])?
+        .failure()?;
+    sara.event_where("forward.denied", |e| {
+        e.get("JUMP_REASON") == "record_required"
+    })?;
+    let explained = lab.jumpctl(&format!("explain sara db1:{ECHO} --via shell"))?;
+    ensure!(explained.code() == 1, "{explained}");
+    Ok(())
+}
