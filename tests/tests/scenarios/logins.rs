@@ -67,7 +67,7 @@ pub(crate) fn a_wrong_code_is_refused(lab: &Lab) -> Result<()> {
     let wrong = bob.authenticator()?.wrong_code();
     let output = bob
         .seat
-        .answering(&[wrong.clone()])?
+        .answering(std::slice::from_ref(&wrong))?
         .ssh(["-J", "bastion", "db1", "hostname"])
         .run()?;
     let output = output.failure()?.complains(NOT_ACCEPTED)?;
