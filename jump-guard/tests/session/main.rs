@@ -23,6 +23,7 @@ mod ends;
 mod faults;
 mod forwards;
 mod handshakes;
+mod hostile;
 mod jumpd;
 mod lab;
 mod probes;

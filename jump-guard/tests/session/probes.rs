@@ -1,10 +1,11 @@
 //! What the user of a session tries. Each result is a line on stdout.
 
+use crate::hostile;
 use jump_sys::attacks::{self, Send};
 use nix::errno::Errno;
 use nix::libc;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Says how something went: `ok` or the errno's name.
-fn say<T>(name: &str, result: io::Result<T>) {
+pub fn say<T>(name: &str, result: io::Result<T>) {
     match result {
         Ok(_) => say_text(name, "ok"),
         Err(e) => {
@@ -25,7 +26,7 @@ fn say<T>(name: &str, result: io::Result<T>) {
     }
 }
 
-fn say_text(name: &str, text: &str) {
+pub fn say_text(name: &str, text: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{name} {text}");
     let _ = out.flush();
@@ -36,7 +37,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 /// struct sockaddr of an address.
-fn raw(to: SocketAddr) -> Vec<u8> {
+pub fn raw(to: SocketAddr) -> Vec<u8> {
     let mut bytes = match to {
         SocketAddr::V4(_) => libc::AF_INET as u16,
         SocketAddr::V6(_) => libc::AF_INET6 as u16,
@@ -58,15 +59,15 @@ fn raw(to: SocketAddr) -> Vec<u8> {
     bytes
 }
 
-fn tcp() -> OwnedFd {
+pub fn tcp() -> OwnedFd {
     attacks::socket(libc::AF_INET, libc::SOCK_STREAM, 0).unwrap()
 }
 
-fn udp() -> OwnedFd {
+pub fn udp() -> OwnedFd {
     attacks::socket(libc::AF_INET, libc::SOCK_DGRAM, 0).unwrap()
 }
 
-fn connect(fd: &OwnedFd, to: SocketAddr) -> io::Result<()> {
+pub fn connect(fd: &OwnedFd, to: SocketAddr) -> io::Result<()> {
     let bytes = raw(to);
     attacks::connect(fd.as_raw_fd(), &bytes, bytes.len() as u32)
 }
@@ -121,13 +122,13 @@ pub fn in_user_child(probe: &str, dir: &Path, args: &[String]) {
         "spellings" => spellings(address(arg(0)).port()),
         "families" => families(address(arg(0)), address(arg(1))),
         "errors" => errors(address(arg(0))),
-        "fastopen" => fastopen(address(arg(0))),
-        "datagrams" => datagrams(dir, address(arg(0)), address(arg(1))),
-        "sockets" => sockets(),
-        "options" => options(),
-        "calls" => calls(),
-        "x32" => say("x32", x32()),
-        "i386" => say("i386", i386()),
+        "fastopen" => hostile::fastopen(address(arg(0))),
+        "datagrams" => hostile::datagrams(dir, address(arg(0)), address(arg(1))),
+        "sockets" => hostile::sockets(),
+        "options" => hostile::options(),
+        "calls" => hostile::calls(),
+        "x32" => say("x32", hostile::x32()),
+        "i386" => say("i386", hostile::i386()),
         "unix" => unix(dir),
         "shell" => {
             say(
@@ -137,8 +138,8 @@ pub fn in_user_child(probe: &str, dir: &Path, args: &[String]) {
             );
             say("target", TcpStream::connect(address(arg(0))));
         }
-        "race" => race(address(arg(0)), address(arg(1))),
-        "dissolve" => dissolve(address(arg(0))),
+        "race" => hostile::race(address(arg(0)), address(arg(1))),
+        "dissolve" => hostile::dissolve(address(arg(0))),
         "second-listener" => {
             let second = jump_sys::seccomp::install_session_filter();
             say_text(
@@ -282,190 +283,6 @@ fn errors(to: SocketAddr) {
     say("family", attacks::connect(number, &99u16.to_ne_bytes(), 16));
 }
 
-fn fastopen(to: SocketAddr) {
-    let bytes = raw(to);
-    for how in [Send::To, Send::Msg, Send::Mmsg] {
-        say(
-            &format!("{how:?}"),
-            attacks::send(how, tcp().as_fd(), Some(&bytes), libc::MSG_FASTOPEN),
-        );
-    }
-    if let Ok(mptcp) = attacks::socket(libc::AF_INET, libc::SOCK_STREAM, 262) {
-        say(
-            "mptcp",
-            attacks::send(Send::To, mptcp.as_fd(), Some(&bytes), libc::MSG_FASTOPEN),
-        );
-    } else {
-        say_text("mptcp", "none");
-    }
-}
-
-fn datagrams(dir: &Path, to: SocketAddr, resolver: SocketAddr) {
-    let bytes = raw(to);
-    for how in [Send::To, Send::Msg, Send::Mmsg] {
-        say(
-            &format!("{how:?}"),
-            attacks::send(how, udp().as_fd(), Some(&bytes), 0),
-        );
-    }
-    say("connect", connect(&udp(), to));
-    let socket = udp();
-    say("resolver", connect(&socket, resolver));
-    say(
-        "query",
-        nix::sys::socket::send(
-            socket.as_raw_fd(),
-            b"query",
-            nix::sys::socket::MsgFlags::empty(),
-        )
-        .map_err(io::Error::from),
-    );
-    say(
-        "elsewhere",
-        attacks::send(Send::To, socket.as_fd(), Some(&bytes), 0),
-    );
-    say(
-        "elsewhere-msg",
-        attacks::send(Send::Msg, socket.as_fd(), Some(&bytes), 0),
-    );
-    say(
-        "dissolve",
-        attacks::connect(socket.as_raw_fd(), &[0; 16], 16),
-    );
-    say(
-        "after",
-        nix::sys::socket::send(
-            socket.as_raw_fd(),
-            b"query",
-            nix::sys::socket::MsgFlags::empty(),
-        )
-        .map_err(io::Error::from),
-    );
-    say("bound", UdpSocket::bind("0.0.0.0:0"));
-    let mut journal = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
-    journal.extend(dir.join("log").as_os_str().as_encoded_bytes());
-    journal.push(0);
-    let unix = attacks::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0).unwrap();
-    say(
-        "journal",
-        attacks::send(Send::To, unix.as_fd(), Some(&journal), 0),
-    );
-    say(
-        "journal-msg",
-        attacks::send(Send::Msg, unix.as_fd(), Some(&journal), 0),
-    );
-}
-
-fn sockets() {
-    for (name, domain, kind, protocol) in [
-        ("mptcp", libc::AF_INET, libc::SOCK_STREAM, 262),
-        ("sctp", libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_SCTP),
-        ("smc-by-protocol", libc::AF_INET, libc::SOCK_STREAM, 256),
-        ("raw", libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_TCP),
-        ("icmp", libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_ICMP),
-        (
-            "udplite",
-            libc::AF_INET6,
-            libc::SOCK_DGRAM,
-            libc::IPPROTO_UDPLITE,
-        ),
-        ("dccp", libc::AF_INET, libc::SOCK_DCCP, libc::IPPROTO_DCCP),
-        ("packet-of-old", libc::AF_INET, 10, 0),
-        ("vsock", libc::AF_VSOCK, libc::SOCK_STREAM, 0),
-        ("packet", libc::AF_PACKET, libc::SOCK_DGRAM, 0),
-        ("alg", libc::AF_ALG, libc::SOCK_SEQPACKET, 0),
-        ("tipc", libc::AF_TIPC, libc::SOCK_STREAM, 0),
-        ("rds", libc::AF_RDS, libc::SOCK_SEQPACKET, 0),
-        ("smc", 43, libc::SOCK_STREAM, 0),
-        ("kcm", 41, libc::SOCK_DGRAM, 0),
-        ("bluetooth", libc::AF_BLUETOOTH, libc::SOCK_STREAM, 0),
-        ("xdp", libc::AF_XDP, libc::SOCK_RAW, 0),
-        ("qipcrtr", 42, libc::SOCK_DGRAM, 0),
-        (
-            "netlink",
-            libc::AF_NETLINK,
-            libc::SOCK_RAW,
-            libc::NETLINK_ROUTE,
-        ),
-    ] {
-        say(name, attacks::socket(domain, kind, protocol));
-    }
-    say("pair", UnixStream::pair());
-    let inet = tcp();
-    say("listen", attacks::listen(inet.as_fd()));
-    say("bind", attacks::bind(inet.as_fd()));
-}
-
-fn options() {
-    let four = tcp();
-    let six = attacks::socket(libc::AF_INET6, libc::SOCK_STREAM, 0).unwrap();
-    for (name, fd, level, option) in [
-        (
-            "fastopen-connect",
-            &four,
-            libc::IPPROTO_TCP,
-            libc::TCP_FASTOPEN_CONNECT,
-        ),
-        ("fastopen", &four, libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
-        ("ulp", &four, libc::IPPROTO_TCP, libc::TCP_ULP),
-        ("repair", &four, libc::IPPROTO_TCP, libc::TCP_REPAIR),
-        ("ip-options", &four, libc::IPPROTO_IP, libc::IP_OPTIONS),
-        ("rthdr", &six, libc::IPPROTO_IPV6, libc::IPV6_RTHDR),
-        ("linger", &four, libc::SOL_SOCKET, libc::SO_LINGER),
-        ("device", &four, libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
-        ("nodelay", &four, libc::IPPROTO_TCP, libc::TCP_NODELAY),
-        ("keepalive", &four, libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-        ("tos", &four, libc::IPPROTO_IP, libc::IP_TOS),
-    ] {
-        say(name, attacks::set_option(fd.as_fd(), level, option, 1));
-    }
-}
-
-fn calls() {
-    say("io_uring_setup", attacks::io_uring());
-    for (name, result) in attacks::forbidden_calls() {
-        say(name, result);
-    }
-    say("ptrace", attacks::ptrace(nix::unistd::getppid().as_raw()));
-    say("unshare-user", attacks::unshare(libc::CLONE_NEWUSER));
-    say("unshare-files", attacks::unshare(libc::CLONE_FILES));
-    say("clone-user", attacks::clone(libc::CLONE_NEWUSER));
-    say("clone-thread", attacks::clone(libc::CLONE_THREAD));
-    say("clone3", attacks::clone3());
-    say("clone", attacks::clone(0));
-    say("request_key", attacks::request_key());
-    say("tiocsti", attacks::type_into_terminal(false));
-    say("tioclinux", attacks::type_into_terminal(true));
-    // Threads go on working: glibc falls back from clone3 to clone.
-    say(
-        "thread",
-        thread::Builder::new()
-            .spawn(|| ())
-            .map(thread::JoinHandle::join),
-    );
-    say("program", std::process::Command::new("/bin/true").status());
-}
-
-#[cfg(target_arch = "x86_64")]
-fn x32() -> io::Result<()> {
-    attacks::x32()
-}
-
-#[cfg(target_arch = "x86_64")]
-fn i386() -> io::Result<()> {
-    attacks::i386()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn x32() -> io::Result<()> {
-    jump_sys::process::exit_now(0)
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn i386() -> io::Result<()> {
-    jump_sys::process::exit_now(0)
-}
-
 fn unix(dir: &Path) {
     say("stream", UnixStream::connect(dir.join("docker.sock")));
     say(
@@ -485,20 +302,6 @@ fn unix(dir: &Path) {
     let other = UnixDatagram::unbound().unwrap();
     say("other-dgram", other.connect(dir.join("other.dgram")));
     say("relative", UnixStream::connect("docker.sock"));
-}
-
-fn race(allowed: SocketAddr, denied: SocketAddr) {
-    let results = attacks::connect_racing([allowed, denied], 400);
-    let connected = results.iter().filter(|r| r.is_ok()).count();
-    say_text("connected", &connected.to_string());
-    say_text("refused", &(results.len() - connected).to_string());
-}
-
-fn dissolve(to: SocketAddr) {
-    let fd = tcp();
-    say("connect", connect(&fd, to));
-    say("dissolve", attacks::connect(fd.as_raw_fd(), &[0; 16], 16));
-    say("again", connect(&fd, to));
 }
 
 /// Tries once a second until it is let through.
