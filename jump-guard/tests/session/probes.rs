@@ -182,9 +182,7 @@ fn hold(to: SocketAddr) {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.write_all(b"ping").unwrap();
     say("holding", Ok(()));
-    loop {
-        thread::sleep(Duration::from_secs(60));
-    }
+    thread::sleep(Duration::from_secs(60));
 }
 
 /// A session that does not want to die: stopped, detached, in a session of its own.
@@ -198,9 +196,7 @@ fn hold_scattered(to: SocketAddr) {
             let stream = TcpStream::connect(to).unwrap();
             say("detached", Ok(()));
             let _kept = stream;
-            loop {
-                thread::sleep(Duration::from_secs(60));
-            }
+            thread::sleep(Duration::from_secs(60));
         }
         jump_sys::process::exit_now(0);
     }
@@ -218,9 +214,7 @@ fn hide() {
         if fork().unwrap() == Fork::Child {
             thread::sleep(Duration::from_millis(50));
             say("hidden", Ok(()));
-            loop {
-                thread::sleep(Duration::from_secs(60));
-            }
+            thread::sleep(Duration::from_secs(60));
         }
         jump_sys::process::exit_now(0);
     }
