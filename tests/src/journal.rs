@@ -12,8 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// systemd's "startup finished" (systemd.journal-fields(7), `SD_MESSAGE_STARTUP_FINISHED`).
-const STARTUP_FINISHED: &str = "b07a249cd024414a82dd00cd181378ff";
+/// systemd's "startup finished". In a container it gives it the id that elsewhere is a user manager's
+/// (`SD_MESSAGE_USER_STARTUP_FINISHED`; observed with systemd 252).
+const STARTUP_FINISHED: &str = "eed00a68ffd84e31882105fd973abdd1";
 
 /// One entry, with its fields as `journalctl -o json` gives them.
 #[derive(Debug, Clone)]
