@@ -6,6 +6,7 @@
 
 use jump_lab::base;
 use jump_lab::ground::{self, Ground};
+use jump_lab::journal::Mark;
 use jump_lab::lab::{self, Lab};
 use libtest_mimic::{Arguments, Failed, Trial};
 use scenarios::{SCENARIOS, Scenario};
@@ -51,7 +52,8 @@ fn open(ground: &Ground, suite: &str) -> anyhow::Result<Lab> {
         "lab: bastion, client, db1, db2 ({suite}) are up after {:.1} s",
         begin.elapsed().as_secs_f32()
     );
-    lab.install(&package)?;
+    lab.install(&package)
+        .map_err(|trouble| anyhow::anyhow!("{trouble:#}\n{}", meanwhile(&lab, Mark::default())))?;
     eprintln!(
         "lab: {} is installed after {:.1} s",
         package.display(),
@@ -70,17 +72,21 @@ fn trial(lab: &Arc<Lab>, scenario: Scenario) -> Trial {
             _shared = lab.peace.read().unwrap_or_else(PoisonError::into_inner);
         }
         let mark = lab.journal.mark();
-        (scenario.tell)(&lab).map_err(|trouble| {
-            let journal: Vec<_> = lab
-                .journal
-                .since(mark, |_| true)
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            Failed::from(format!(
-                "{trouble:#}\n--- the bastion's journal meanwhile\n{}",
-                journal.join("\n")
-            ))
-        })
+        (scenario.tell)(&lab)
+            .map_err(|trouble| Failed::from(format!("{trouble:#}\n{}", meanwhile(&lab, mark))))
     })
+}
+
+/// What the bastion wrote down since `mark`, for the reader of a failure.
+fn meanwhile(lab: &Lab, mark: Mark) -> String {
+    let journal: Vec<_> = lab
+        .journal
+        .since(mark, |_| true)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    format!(
+        "--- the bastion's journal meanwhile\n{}",
+        journal.join("\n")
+    )
 }
