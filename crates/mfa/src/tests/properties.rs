@@ -1,0 +1,100 @@
+//! What holds for every input.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Something that happens to alice's second factor.
+#[derive(Debug, Clone)]
+enum Happening {
+    /// The code of the step this many steps from now is typed.
+    Code(i64),
+    /// A text is typed.
+    Typed(String),
+    /// The clock moves by so many seconds.
+    Clock(i64),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => (-4i64..=4).prop_map(Happening::Code),
+        1 => "[0-9]{6}|[0-9]{8}|.{0,24}".prop_map(Happening::Typed),
+        3 => (-200i64..=200).prop_map(Happening::Clock),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn h2_accepted_steps_strictly_rise_and_no_code_is_accepted_twice(
+        happenings in proptest::collection::vec(happening(), 1..60),
+    ) {
+        let store = InMemory::default();
+        let (key, _) = enrol(&store);
+        let generous = Limits { attempts: u32::MAX, ..LIMITS };
+        let mut now = NOW;
+        let mut last = None;
+        let mut used = std::collections::HashSet::new();
+        for happening in happenings {
+            let typed = match happening {
+                Happening::Clock(seconds) => {
+                    now += seconds;
+                    continue;
+                }
+                Happening::Code(offset) => code(&key, now + 30 * offset),
+                Happening::Typed(text) => text,
+            };
+            let verdict = verify(&store, &alice(), &typed, now, &generous).unwrap();
+            let step = store.read(&alice()).unwrap().unwrap().last_step();
+            if verdict == totp() {
+                prop_assert!(step > last);
+                prop_assert!(used.insert(step));
+                let distance = step.unwrap().cast_signed() - now / 30;
+                prop_assert!(distance.abs() <= 1);
+            } else {
+                prop_assert_eq!(step, last);
+            }
+            last = step;
+        }
+    }
+
+    #[test]
+    fn no_typed_text_panics_or_gets_in(typed in "\\PC{0,40}|[0-9a-z-]{0,24}|\\s*[0-9]{5,9}\\s*", at in 0..i64::MAX) {
+        let store = InMemory::default();
+        store.0.lock().unwrap().insert(70001, RECORD.as_bytes().to_vec());
+        let verdict = verify(&store, &alice(), &typed, at, &LIMITS).unwrap();
+        // One guess in some hundred thousand is right.
+        prop_assume!(verdict != totp());
+        prop_assert_eq!(verdict, Verdict::Wrong { failures: 1, left: 4 });
+    }
+
+    #[test]
+    fn no_bytes_panic_as_a_record(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(Record::parse(&bytes, &alice()).is_err());
+    }
+
+    #[test]
+    fn a_damaged_byte_never_panics_nor_gets_a_wrong_code_in(at in 0..RECORD.len(), byte: u8, now in 0..i64::MAX) {
+        let mut bytes = RECORD.as_bytes().to_vec();
+        bytes[at] = byte;
+        if let Ok(record) = Record::parse(&bytes, &alice()) {
+            let store = InMemory::default();
+            store.0.lock().unwrap().insert(70001, record.to_bytes().unwrap().to_vec());
+            let verdict = verify(&store, &alice(), "no code", now, &LIMITS).unwrap();
+            let accepted = matches!(verdict, Verdict::Accepted { .. });
+            prop_assert!(!accepted);
+        }
+    }
+}
+
+/// A record as this release writes it; a later one must read it.
+const RECORD: &str = include_str!("record-v1.json");
+
+#[test]
+fn the_format_of_this_release_is_read_and_written_unchanged() {
+    let record = Record::parse(RECORD.as_bytes(), &alice()).unwrap();
+    assert_eq!(
+        std::str::from_utf8(&record.to_bytes().unwrap()).unwrap(),
+        RECORD
+    );
+}
