@@ -236,7 +236,7 @@ pub(crate) fn remote_agent_x11_and_unix_forwards_are_refused(lab: &Lab) -> Resul
     ])?
     .failure()?;
     let unix = mux(&["-W", "/run/dbus/system_bus_socket", "bastion"])?;
-    ensure!(unix.code() != 0 && unix.stdout.is_empty(), "{unix}");
+    ensure!(unix.stdout.is_empty(), "the system bus answered: {unix}");
     mux(&[
         "-O",
         "forward",
