@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 const VERSION: u32 = 1;
 
 /// No record is nearly this large; a file that is larger is not one.
-pub(crate) const MAX_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
 /// A typed text longer than this is wrong without being looked at.
 const MAX_TYPED: usize = 64;

@@ -143,7 +143,7 @@ fn h9_a_damaged_record_is_refused_whatever_the_damage() {
         let error = refusal(&t, &code(&key, NOW));
         assert!(error.contains("70001.json"), "{error}");
     }
-    write_private(&record(&t), &vec![b' '; 70_000]);
+    write_private(&record(&t), &vec![b' '; 17_000]);
     assert!(refusal(&t, "123456").contains("too large"));
     write_private(&record(&t), &good);
     assert_eq!(ask(&t.store, &code(&key, NOW), NOW), totp());
