@@ -262,9 +262,32 @@ fn remove_cgroup(cgroup: &Path) {
     }
 }
 
-/// Ends a process group that this run started.
-pub(crate) fn kill_group(leader: u32) {
-    if let Ok(leader) = i32::try_from(leader) {
-        let _gone = kill(Pid::from_raw(-leader), Signal::SIGKILL);
+/// Ends a program that `nsenter` runs in a machine, and what it started, by
+/// killing everything below `nsenter`. Not nsenter itself: it must reap its
+/// child, or the child stays a zombie of ours in the machine's pid namespace,
+/// and that namespace never ends.
+pub(crate) fn kill_below(nsenter: &mut Child) {
+    let mut below = Vec::new();
+    collect_descendants(nsenter.id(), &mut below);
+    for pid in &below {
+        if let Ok(pid) = i32::try_from(*pid) {
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    if below.is_empty() {
+        let _gone = nsenter.kill();
+    }
+    let _reaped = nsenter.wait();
+}
+
+fn collect_descendants(pid: u32, into: &mut Vec<u32>) {
+    let children =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    for child in children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+    {
+        collect_descendants(child, into);
+        into.push(child);
     }
 }

@@ -3,13 +3,12 @@
 //! Entries arrive by themselves and wake whoever waits; a scenario takes a
 //! [`Mark`] when it begins and sees nothing older.
 
-use crate::ground::kill_group;
+use crate::ground::kill_below;
 use crate::story::PATIENCE;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -135,7 +134,6 @@ impl Journal {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .process_group(0)
             .spawn()
             .context("cannot follow the journal")?;
         let output = journalctl
@@ -219,8 +217,7 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        kill_group(self.journalctl.id());
-        let _reaped = self.journalctl.wait();
+        kill_below(&mut self.journalctl);
     }
 }
 

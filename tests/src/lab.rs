@@ -25,6 +25,8 @@ const PACKAGE: &str = "/root/jump-server.deb";
 /// Four hosts and what is known about them.
 #[derive(Debug)]
 pub struct Lab {
+    /// The bastion's journal; first, because it ends before the bastion does.
+    pub journal: Journal,
     /// The jump server.
     pub bastion: Arc<Machine>,
     /// The admins' machine.
@@ -33,8 +35,6 @@ pub struct Lab {
     pub db1: Arc<Machine>,
     /// Another target.
     pub db2: Arc<Machine>,
-    /// The bastion's journal.
-    pub journal: Journal,
     base: PathBuf,
     ground: Ground,
     policy: Mutex<PolicyText>,

@@ -9,6 +9,7 @@ use crate::ground::Ground;
 use crate::journal::Journal;
 use crate::network::{self, Place};
 use crate::process::Invocation;
+use crate::story::until;
 use anyhow::{Context, Result, bail, ensure};
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
@@ -150,7 +151,8 @@ impl Drop for Machine {
         } else {
             let _gone = self.nspawn.kill();
         }
-        let _reaped = self.nspawn.wait();
+        // Not for ever: what is left ends with the run.
+        let _reaped = until(Duration::from_secs(5), || Ok(self.nspawn.try_wait()?));
     }
 }
 

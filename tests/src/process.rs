@@ -4,12 +4,11 @@
 //! leaves a child behind (ssh's `ControlPersist`) cannot make the reader wait,
 //! and what a long-lived program has said so far can be read at any time.
 
-use crate::ground::kill_group;
+use crate::ground::kill_below;
 use crate::story::until;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -177,8 +176,6 @@ impl Invocation {
                 .map(|(name, value)| format!("{name}={value}")),
         );
         command.args(&self.program);
-        // nsenter forks to enter the pid namespace: the group is what ends both.
-        command.process_group(0);
         command
     }
 }
@@ -273,10 +270,9 @@ impl Running {
         })
     }
 
-    /// Kills it, and what it started unless that made a session of its own.
+    /// Kills it, and what it started.
     pub fn kill(&mut self) {
-        kill_group(self.child.id());
-        let _reaped = self.child.wait();
+        kill_below(&mut self.child);
     }
 }
 

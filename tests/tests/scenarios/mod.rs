@@ -50,7 +50,7 @@ stories! {
     beside logins::five_wrong_codes_lock_the_user_until_an_operator_unlocks,
     beside logins::without_an_enrolment_nobody_gets_in,
     beside logins::outside_the_window_one_sentence_says_when_it_opens,
-    beside logins::an_automation_user_needs_key_and_source_and_no_code,
+    alone logins::an_automation_user_needs_key_and_source_and_no_code,
     alone logins::a_login_without_keyboard_interactive_is_refused,
     beside forwards::scp_rsync_and_sftp_go_through,
     beside forwards::bytes_and_duration_are_exact,

@@ -1,7 +1,7 @@
 //! The sysadmin's file.
 
 use super::forwards::open_master;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use jump_lab::lab::{Lab, POLICY};
 use jump_lab::network::ECHO;
 use jump_lab::story::PATIENCE;
@@ -12,7 +12,14 @@ pub(crate) fn a_broken_edit_changes_nothing(lab: &Lab) -> Result<()> {
     let tina = lab.admin("tina").may_reach_databases().arrive()?;
     // Nobody else edits meanwhile: the lab's own policy is held.
     lab.with_policy_held(|good| {
-        let before = lab.jumpctl("status --json")?.success()?.text();
+        // Sessions come and go beside this story; the policy must not.
+        let in_force = || -> Result<(serde_json::Value, serde_json::Value)> {
+            let status: serde_json::Value =
+                serde_json::from_str(&lab.jumpctl("status --json")?.success()?.text())?;
+            let field = |name: &str| status.get(name).cloned().context("a field of status is missing");
+            Ok((field("policy")?, field("generation")?))
+        };
+        let before = in_force()?;
         for (edit, said) in [
             ("\n[[rules]]\nnmae = \"x\"\n", "did you mean"),
             ("\n[users.tina2]\nuid = 0\nkeys = []\n", "uid"),
@@ -29,7 +36,7 @@ pub(crate) fn a_broken_edit_changes_nothing(lab: &Lab) -> Result<()> {
             let check = lab.jumpctl("check")?.expect_code(1)?;
             let told = format!("{}{}", check.text(), check.stderr);
             ensure!(told.contains(said), "{edit:?}: {check}");
-            ensure!(lab.jumpctl("status --json")?.success()?.text() == before, "something changed");
+            ensure!(in_force()? == before, "something changed");
         }
         tina.ssh(&["-J", "bastion", "db1", "hostname"])?.success()?;
         lab.bastion.write(POLICY, good)?;
