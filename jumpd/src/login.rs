@@ -2,7 +2,7 @@
 
 use crate::connection;
 use crate::mfa;
-use crate::sessions::Session;
+use crate::sessions::{InsertError, Session};
 use crate::state::{Applicant, Jumpd, new_id, now_ms, refused};
 use jiff::Timestamp;
 use jump_audit::Kind;
@@ -41,6 +41,16 @@ fn is_same_person(policy: &Policy, login: &Login) -> bool {
     policy
         .user(&login.user)
         .is_none_or(|user| user.uid == login.uid)
+}
+
+fn most_sessions(policy: &Policy) -> usize {
+    usize::try_from(policy.session().concurrent).unwrap_or(usize::MAX)
+}
+
+fn too_many(live: usize) -> String {
+    format!(
+        "You have {live} sessions open, which is the most you may have; close one and try again."
+    )
 }
 
 fn is_automation(policy: &Policy, user: &str) -> bool {
@@ -322,14 +332,11 @@ impl Jumpd {
             }
         };
         let live = self.sessions().count_of(&who.login.user);
-        if live >= usize::try_from(policy.session().concurrent).unwrap_or(usize::MAX) {
-            let message = format!(
-                "You have {live} sessions open, which is the most you may have; close one and try again."
-            );
+        if live >= most_sessions(&policy) {
             return Err(Denial {
                 reason: Reason::TooManySessions,
                 detail: "",
-                message,
+                message: too_many(live),
             });
         }
         match policy.admit(&who.subject(), who.source.ip(), Timestamp::now()) {
@@ -411,16 +418,28 @@ impl Jumpd {
             unguarded_since: Instant::now(),
             gone_since: None,
         };
-        if let Some(policy) = self.policy() {
-            session.ends = session_end(&policy, &session);
-        }
-        let ends_ms = session.ends.map(|(at, _)| at);
-        if let Err(e) = self.sessions().insert(session) {
+        let Some(policy) = self.policy() else {
             return refuse(
-                Reason::NotPersisted,
-                &format!("the session cannot be written down: {e}"),
-                BROKEN.to_owned(),
+                Reason::NoRule,
+                "no policy is in force",
+                NOT_ALLOWED.to_owned(),
             );
+        };
+        session.ends = session_end(&policy, &session);
+        let ends_ms = session.ends.map(|(at, _)| at);
+        let inserted = self.sessions().insert(session, most_sessions(&policy));
+        match inserted {
+            Ok(()) => {}
+            Err(InsertError::TooMany(live)) => {
+                return refuse(Reason::TooManySessions, "", too_many(live));
+            }
+            Err(InsertError::Io(e)) => {
+                return refuse(
+                    Reason::NotPersisted,
+                    &format!("the session cannot be written down: {e}"),
+                    BROKEN.to_owned(),
+                );
+            }
         }
         if let Some(mark) = mark {
             self.spend_mark(mark);

@@ -191,6 +191,15 @@ impl Asker {
     }
 }
 
+/// Why a session was not taken into the books.
+#[derive(Debug)]
+pub(crate) enum InsertError {
+    /// The user has this many, which is the most they may have.
+    TooMany(usize),
+    /// It cannot be written down.
+    Io(std::io::Error),
+}
+
 /// All live sessions.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -266,12 +275,18 @@ impl Sessions {
         self.by_id.len()
     }
 
-    /// Takes a new session into the books.
+    /// Takes a new session into the books, where its user has fewer than `most`.
+    ///
+    /// Counted here, under the caller's lock: of many logins at once, no more get in.
     ///
     /// # Errors
-    /// When it cannot be written down; then it is not in the books.
-    pub(crate) fn insert(&mut self, session: Session) -> std::io::Result<()> {
-        self.write(&session)?;
+    /// When the user has as many as they may, or it cannot be written down; then it is not in the books.
+    pub(crate) fn insert(&mut self, session: Session, most: usize) -> Result<(), InsertError> {
+        let live = self.count_of(&session.user);
+        if live >= most {
+            return Err(InsertError::TooMany(live));
+        }
+        self.write(&session).map_err(InsertError::Io)?;
         self.by_id.insert(session.id.clone(), session);
         Ok(())
     }
@@ -342,8 +357,8 @@ mod tests {
     fn a_restart_forgets_neither_a_session_nor_a_connection() {
         let state = tempfile::tempdir().unwrap();
         let mut before = Sessions::load(state.path()).unwrap();
-        before.insert(session(1)).unwrap();
-        before.insert(session(2)).unwrap();
+        before.insert(session(1), 8).unwrap();
+        before.insert(session(2), 8).unwrap();
         let id = SessionId::from_bytes([1; 16]);
         let flow = Flow {
             destination: "192.0.2.9:22".parse().unwrap(),
@@ -366,10 +381,27 @@ mod tests {
     }
 
     #[test]
+    fn a_user_has_no_more_sessions_than_allowed() {
+        let state = tempfile::tempdir().unwrap();
+        let mut books = Sessions::load(state.path()).unwrap();
+        books.insert(session(1), 2).unwrap();
+        books.insert(session(2), 2).unwrap();
+        assert!(matches!(
+            books.insert(session(3), 2),
+            Err(InsertError::TooMany(2))
+        ));
+        books
+            .get_mut(&SessionId::from_bytes([1; 16]))
+            .unwrap()
+            .gone_since = Some(Instant::now());
+        books.insert(session(3), 2).unwrap();
+    }
+
+    #[test]
     fn a_torn_record_is_no_session() {
         let state = tempfile::tempdir().unwrap();
         let mut before = Sessions::load(state.path()).unwrap();
-        before.insert(session(1)).unwrap();
+        before.insert(session(1), 8).unwrap();
         let path = before.path(&SessionId::from_bytes([1; 16]));
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {
