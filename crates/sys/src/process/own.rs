@@ -57,13 +57,18 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Sets `RES_OPTIONS` (resolv.conf(5)) for the calling process and what it starts.
+/// Sets `RES_OPTIONS` (resolv.conf(5)) for the calling process and what it starts,
+/// also where the process has asked its resolver before.
 ///
 /// Only for a process of one thread that holds no pointer into its
 /// environment, as sshd's child is when PAM hooks run: setenv(3) moves it.
 pub fn set_resolver_options(options: &CStr) {
     // SAFETY: both strings end in NUL and are copied; see above for threads.
     let _out_of_memory = unsafe { libc::setenv(c"RES_OPTIONS".as_ptr(), options.as_ptr(), 1) };
+    // glibc reads the variable when it first resolves a name; an sshd with
+    // `UseDNS yes` has done so before it forked.
+    // SAFETY: takes nothing; one thread.
+    let _without_resolver = unsafe { libc::res_init() };
 }
 
 /// Makes the kernel kill the calling process the instant the other end of
