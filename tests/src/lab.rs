@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// The policy file on the bastion.
 pub const POLICY: &str = "/etc/jump/policy.toml";
+/// What setup and policy tell sshd.
+const SSHD_DROP_IN: &str = "/etc/ssh/sshd_config.d/10-jump.conf";
 /// Where `.deb` packages are put on a machine.
 const PACKAGE: &str = "/root/jump-server.deb";
 
@@ -83,13 +85,48 @@ impl Lab {
         // Scenarios run side by side, one with 64 logins at once; sshd by itself drops some of more than ten.
         self.bastion
             .write("/etc/ssh/sshd_config.d/90-lab.conf", "MaxStartups 300\n")?;
-        self.bastion
-            .command("jumpctl")
-            .args(["setup", "--yes"])
-            .run()?
-            .success()?;
+        let mark = self.journal.mark();
+        self.jumpctl("setup --yes")?.success()?;
+        self.wait_for_sshd(mark)?;
         self.save_policy(&self.policy())
             .context("the first policy is not applied")
+    }
+
+    /// A reloaded sshd closes its sockets and executes itself anew: until it says that it listens again, it refuses.
+    fn wait_for_sshd(&self, mark: Mark) -> Result<()> {
+        let listens = |entry: &Entry| entry.message() == "Server listening on :: port 22.";
+        let listening = self.journal.wait(mark, 1, PATIENCE, listens);
+        ensure!(
+            !listening.is_empty(),
+            "sshd was reloaded and does not listen"
+        );
+        Ok(())
+    }
+
+    /// Has a file in `sshd_config.d` while `tell` runs, in force from before to after.
+    ///
+    /// # Errors
+    /// Those of `tell`, and when sshd does not take the file.
+    pub fn with_sshd_config(
+        &self,
+        name: &str,
+        text: &str,
+        tell: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let file = format!("/etc/ssh/sshd_config.d/{name}");
+        let reload = || {
+            let mark = self.journal.mark();
+            let reload = self
+                .bastion
+                .shell("sshd -t && systemctl reload ssh.service");
+            reload.run()?.success()?;
+            self.wait_for_sshd(mark)
+        };
+        self.bastion.write(&file, text)?;
+        let outcome = reload().and_then(|()| tell());
+        fs::remove_file(self.bastion.path(&file))?;
+        reload()?;
+        outcome
     }
 
     /// A further host on fresh ground, for stories about installing.
@@ -124,6 +161,8 @@ impl Lab {
     fn save_policy(&self, policy: &PolicyText) -> Result<()> {
         let text = policy.text();
         let hash = policy::hash(&text);
+        let drop_in = || self.bastion.read(SSHD_DROP_IN);
+        let before = drop_in()?;
         let mark = self.journal.mark();
         self.bastion.write(POLICY, &text)?;
         let decided = |entry: &Entry| {
@@ -134,6 +173,15 @@ impl Lab {
             bail!("the saved policy ({hash}) is neither applied nor rejected");
         };
         ensure!(event.is("policy.applied"), "{}\n{text}", event.message());
+        // Where the policy changes what sshd must know, sshd is reloaded after that.
+        let over = |entry: &Entry| entry.message().starts_with("Finished jump-policy.service");
+        ensure!(
+            !self.journal.wait(mark, 1, PATIENCE, over).is_empty(),
+            "jump-policy.service does not end"
+        );
+        if drop_in()? != before {
+            self.wait_for_sshd(mark)?;
+        }
         Ok(())
     }
 

@@ -21,17 +21,17 @@ const ASKPASS: &str = "/usr/local/bin/lab-askpass";
 /// The account on the targets that admins log in to.
 pub const TARGET_ACCOUNT: &str = "ops";
 
-/// One answer per prompt, in order; none left is a cancelled prompt. While the
-/// gate is held (see [`Gate`]), the prompt has been asked and waits.
+/// Writes the prompt down, waits while the gate is held (see [`Gate`]), then
+/// takes the next answer; none left is a cancelled prompt.
 const ASKPASS_SCRIPT: &str = r#"#!/bin/sh
 cd "$JUMP_LAB_ANSWERS" || exit 1
+printf '%s\n' "$1" >>prompts
+flock -s gate true
 exec 9>lock
 flock 9
-printf '%s\n' "$1" >>prompts
 answer=$(head -n 1 answers)
 sed -i 1d answers
 exec 9>&-
-flock -s gate true
 [ -n "$answer" ] || exit 1
 printf '%s\n' "$answer"
 "#;
@@ -193,18 +193,18 @@ impl Seat {
         let directory = self.path(&name);
         fs::create_dir(&directory)?;
         chown(&directory, Some(self.uid), Some(self.uid))?;
-        let lines: String = answers
-            .iter()
-            .map(|answer| format!("{}\n", answer.as_ref()))
-            .collect();
-        for (file, content) in [("answers", lines.as_str()), ("prompts", ""), ("gate", "")] {
-            self.write(&format!("{name}/{file}"), content)?;
+        for file in ["answers", "prompts", "gate"] {
+            self.write(&format!("{name}/{file}"), "")?;
         }
-        Ok(Answering {
+        let inside = format!("{}/{name}", self.home);
+        let answering = Answering {
             seat: self,
-            inside: format!("{}/{name}", self.home),
+            name,
+            inside,
             directory,
-        })
+        };
+        answering.answer(answers)?;
+        Ok(answering)
     }
 }
 
@@ -212,6 +212,7 @@ impl Seat {
 #[derive(Debug)]
 pub struct Answering<'s> {
     seat: &'s Seat,
+    name: String,
     inside: String,
     directory: PathBuf,
 }
@@ -229,6 +230,18 @@ impl Answering<'_> {
     /// `ssh` with arguments.
     pub fn ssh<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
         self.command("ssh").args(args)
+    }
+
+    /// Puts down other answers, instead of those that are left.
+    ///
+    /// # Errors
+    /// When they cannot be put down.
+    pub fn answer<S: AsRef<str>>(&self, answers: &[S]) -> Result<()> {
+        let lines: String = answers
+            .iter()
+            .map(|answer| format!("{}\n", answer.as_ref()))
+            .collect();
+        self.seat.write(&format!("{}/answers", self.name), lines)
     }
 
     /// What has been asked so far.

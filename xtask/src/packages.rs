@@ -51,8 +51,11 @@ pub(crate) fn deb(profile: &str) -> Result<PathBuf, String> {
         "--package",
         "jumpctl",
     ]);
-    command.args(["--profile", profile, "--output"]).arg(&path);
+    // Another run may be reading the package that is there.
+    let part = path.with_extension("part");
+    command.args(["--profile", profile, "--output"]).arg(&part);
     run(&mut command)?;
+    std::fs::rename(&part, &path).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
 }
 

@@ -114,13 +114,13 @@ pub(crate) fn a_code_is_good_once(lab: &Lab) -> Result<()> {
 pub(crate) fn a_code_typed_64_times_at_once_lets_one_in(lab: &Lab) -> Result<()> {
     const LOGINS: usize = 64;
     let dave = lab.admin("dave").may_reach_databases().arrive()?;
-    let code = dave.authenticator()?.code()?;
-    let answering = dave.seat.answering(&vec![code; LOGINS])?;
+    let answering = dave.seat.answering::<String>(&[])?;
     let gate = answering.gate()?;
     let logins = (0..LOGINS)
         .map(|_| answering.ssh(["bastion", "whoami"]).start())
         .collect::<Result<Vec<_>>>()?;
     gate.wait_for_prompts(LOGINS)?;
+    answering.answer(&vec![dave.authenticator()?.code()?; LOGINS])?;
     drop(gate);
     let mut inside = 0;
     for login in logins {
@@ -269,31 +269,20 @@ pub(crate) fn an_automation_user_needs_key_and_source_and_no_code(lab: &Lab) -> 
 
 /// Given an sshd_config edited by hand so that the key alone is enough, then `account` refuses what has no second factor.
 pub(crate) fn a_login_without_keyboard_interactive_is_refused(lab: &Lab) -> Result<()> {
-    const BY_HAND: &str = "/etc/ssh/sshd_config.d/00-by-hand.conf";
+    const BY_HAND: &str = "Match User iris\n    AuthenticationMethods publickey\n";
     let iris = lab.admin("iris").may_reach_databases().arrive()?;
-    lab.bastion.write(
-        BY_HAND,
-        "Match User iris\n    AuthenticationMethods publickey\n",
-    )?;
-    lab.bastion
-        .shell("systemctl reload ssh.service")
-        .run()?
-        .success()?;
-    let plain = |args: &[&str]| iris.seat.command("ssh").args(args.iter().copied()).run();
-    plain(&["-J", "bastion", "db1", "hostname"])?.failure()?;
-    plain(&["-N", "bastion"])?.failure()?;
-    let denied = iris.event("access.denied")?;
-    ensure!(denied.get("JUMP_REASON") == "mfa_missing", "{denied}");
-    ensure!(
-        iris.events("session.opened").is_empty(),
-        "a session was opened"
-    );
-    root_logs_in(lab, &iris.seat)?;
-    std::fs::remove_file(lab.bastion.path(BY_HAND))?;
-    lab.bastion
-        .shell("systemctl reload ssh.service")
-        .run()?
-        .success()?;
+    lab.with_sshd_config("00-by-hand.conf", BY_HAND, || {
+        let plain = |args: &[&str]| iris.seat.command("ssh").args(args.iter().copied()).run();
+        plain(&["-J", "bastion", "db1", "hostname"])?.failure()?;
+        plain(&["-N", "bastion"])?.failure()?;
+        let denied = iris.event("access.denied")?;
+        ensure!(denied.get("JUMP_REASON") == "mfa_missing", "{denied}");
+        ensure!(
+            iris.events("session.opened").is_empty(),
+            "a session was opened"
+        );
+        root_logs_in(lab, &iris.seat)
+    })?;
     iris.ssh(&["bastion", "whoami"])?.success()?;
     Ok(())
 }
