@@ -54,7 +54,7 @@ pub(crate) fn deb(profile: &str) -> Result<PathBuf, String> {
     // Another run may be reading the package that is there.
     let part = path.with_extension("part");
     command.args(["--profile", profile, "--output"]).arg(&part);
-    run(&mut command)?;
+    run(command.stdout(std::process::Stdio::null()))?;
     std::fs::rename(&part, &path).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
 }

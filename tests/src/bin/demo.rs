@@ -14,8 +14,9 @@ use jump_lab::authenticator::Authenticator;
 use jump_lab::base;
 use jump_lab::ground::{self, Ground};
 use jump_lab::lab::{self, Lab, POLICY};
+use jump_lab::policy::window_closed_now;
 use jump_lab::process::Output;
-use jump_lab::seat::Seat;
+use jump_lab::seat::{Seat, append};
 use jump_lab::story::PATIENCE;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -129,24 +130,22 @@ fn tell(ground: &Ground) -> Result<()> {
         "4. Alice has no line in /etc/passwd. She types what she always types; her ssh is unmodified.",
     );
     root("grep -c alice /etc/passwd; getent passwd alice")?;
-    let alice = |typed: &[&str], expect: bool| -> Result<Output> {
+    let alice = |typed: &[&str], input: &str, expect: bool| -> Result<Output> {
         let code = authenticator.borrow_mut().any_code()?;
         let answering = seat.answering(&[code])?;
         let (program, arguments) = typed.split_first().context("no command")?;
-        let output = answering
+        let command = answering
             .command(program)
             .args(arguments.iter().copied())
-            .run()?;
-        println!("\nalice@client$ {}", typed.join(" "));
-        answering
-            .prompts()
-            .iter()
-            .for_each(|prompt| println!("  {prompt}"));
-        output
-            .text()
-            .lines()
-            .chain(output.stderr.lines())
-            .for_each(|line| println!("  {line}"));
+            .input(input);
+        println!("\nalice@client$ {}", command.typed());
+        let output = command.run()?;
+        let text = output.text();
+        let prompts = answering.prompts();
+        let lines = prompts.iter().map(String::as_str);
+        for line in lines.chain(text.lines()).chain(output.stderr.lines()) {
+            println!("  {line}");
+        }
         ensure!(
             (output.code() == 0) == expect,
             "exit status {}",
@@ -154,41 +153,103 @@ fn tell(ground: &Ground) -> Result<()> {
         );
         Ok(output)
     };
-    let on_db1 = alice(&["ssh", "-J", "bastion", "db1", "hostname; whoami"], true)?;
+    let on_db1 = alice(
+        &["ssh", "-J", "bastion", "db1", "hostname; whoami"],
+        "",
+        true,
+    )?;
     ensure!(on_db1.text() == "db1\nops", "not on db1");
     seat.write("notes.txt", "for db1\n")?;
-    alice(&["scp", "-J", "bastion", "notes.txt", "db1:"], true)?;
-    alice(&["ssh", "-J", "bastion", "db2", "hostname"], false)?;
-    alice(&["ssh", "-W", "127.0.0.1:22", "bastion"], false)?;
+    alice(&["scp", "-J", "bastion", "notes.txt", "db1:"], "", true)?;
+    alice(
+        &["rsync", "-e", "ssh -J bastion", "notes.txt", "db1:copy.txt"],
+        "",
+        true,
+    )?;
+    alice(&["sftp", "-J", "bastion", "db1"], "ls -l\n", true)?;
+    alice(
+        &[
+            "ssh",
+            "-f",
+            "-N",
+            "-L",
+            "5433:db1:5432",
+            "-D",
+            "1080",
+            "bastion",
+        ],
+        "",
+        true,
+    )?;
+    let nc = |typed: &str| -> Result<Output> {
+        let output = seat.command("sh").args(["-c", typed]).run()?;
+        show("alice@client", typed, &output);
+        Ok(output)
+    };
+    let through = nc("echo through -L | nc -N 127.0.0.1 5433")?.success()?;
+    ensure!(through.text() == "through -L", "nothing came back");
+    let through = nc("echo through -D | nc -N -X 5 -x 127.0.0.1:1080 db1 5432")?.success()?;
+    ensure!(through.text() == "through -D", "nothing came back");
+
+    chapter("Any other address or port is refused when it is connected to, however it is spelt.");
+    alice(&["ssh", "-J", "bastion", "db2", "hostname"], "", false)?;
+    alice(
+        &["ssh", "-W", "[::ffff:127.0.0.1]:22", "bastion"],
+        "",
+        false,
+    )?;
 
     chapter("5. The bastion alone gives the restricted shell.");
-    alice(&["ssh", "bastion", "targets"], true)?;
-    alice(&["ssh", "bastion", "whoami"], true)?;
-    alice(&["ssh", "bastion", "cat /etc/shadow"], false)?;
+    alice(&["ssh", "bastion", "targets"], "", true)?;
+    alice(&["ssh", "bastion", "whoami"], "", true)?;
+    alice(&["ssh", "bastion", "cat /etc/shadow"], "", false)?;
 
-    chapter("A used code and a wrong one are refused; root still logs in.");
+    chapter("A used code and a wrong one are refused.");
     let code = authenticator.borrow_mut().any_code()?;
-    seat.answering(&[&code])?
-        .ssh(["bastion", "whoami"])
-        .run()?
-        .success()?;
-    let again = seat
-        .answering(&[&code])?
-        .ssh(["bastion", "whoami"])
-        .run()?
-        .failure()?;
-    show(
-        "alice@client",
-        "ssh bastion whoami   # with the code of a moment ago",
-        &again,
+    let wrong = authenticator.borrow().wrong_code();
+    let whoami = |code: &str| seat.answering(&[code])?.ssh(["bastion", "whoami"]).run();
+    whoami(&code)?.success()?;
+    for (code, which) in [(&code, "the code of a moment ago"), (&wrong, "a wrong one")] {
+        let typed = format!("ssh bastion whoami   # with {which}");
+        show("alice@client", &typed, &whoami(code)?.failure()?);
+    }
+
+    chapter(
+        "The window closes while the tunnel of before is still open: it is cut, and alice is told when it opens.",
     );
+    root("jumpctl sessions list")?.success()?;
+    let (closed, opens) = window_closed_now("office");
+    let (before, _) = policy.split_once("[windows.office]").context("no window")?;
+    let (_, after) = policy.split_once("[[rules]]").context("no rule")?;
+    let (rule, _) = after.split_once("[[tests]]").context("no test")?;
+    let mark = lab.journal.mark();
+    lab.bastion
+        .write(POLICY, format!("{before}{closed}\n[[rules]]{rule}"))?;
+    println!("\nroot@bastion$ editor /etc/jump/policy.toml   # the window now opens {opens} UTC");
+    lab.journal
+        .wait(mark, 1, PATIENCE, |e| e.is("session.closed"))
+        .pop()
+        .context("the open session was not cut")?;
+    root("jumpctl sessions list")?.success()?;
+    alice(&["ssh", "-J", "bastion", "db1", "hostname"], "", false)?;
+
+    chapter("Root has a key on the bastion and logs in as before.");
+    append(&lab.bastion, "/root/.ssh/authorized_keys", seat.key())?;
+    let as_root = seat.command("ssh").args(["root@bastion", "id -un"]).run()?;
+    show("alice@client", "ssh root@bastion id -un", &as_root);
+    as_root.success()?;
 
     chapter(
         "6. Everything stands in the journal: who, from where, by which rule, how long, how many bytes.",
     );
     lab.journal
         .wait(mark, 1, PATIENCE, |e| e.is("forward.closed"));
-    root("journalctl -u jumpd -o json --no-pager | grep -o '\"MESSAGE\":\"[a-z]*\\.[a-z]* [^\"]*' | cut -c12-170 | tail -n 24")?.success()?;
-    root("jumpctl sessions list")?.success()?;
+    root("jumpctl audit | sed -E 's/ (uid|session|policy|key_fp|sandbox|seq|prev)=[^ ]*//g' | cut -c1-160 | tail -n 48")?.success()?;
+    root(
+        "journalctl -u jumpd -o json --output-fields=JUMP_EVENT,JUMP_USER,JUMP_SRC_IP,JUMP_DST_NAME,JUMP_DST_IP,\
+         JUMP_DST_PORT,JUMP_RULE,JUMP_BYTES_SENT,JUMP_BYTES_RECEIVED,JUMP_DURATION_MS JUMP_EVENT=forward.closed \
+         | head -n 1 | tr , '\\n' | grep JUMP",
+    )?
+    .success()?;
     Ok(())
 }
