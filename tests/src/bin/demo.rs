@@ -222,12 +222,12 @@ fn tell(ground: &Ground) -> Result<()> {
     let (before, _) = policy.split_once("[windows.office]").context("no window")?;
     let (_, after) = policy.split_once("[[rules]]").context("no rule")?;
     let (rule, _) = after.split_once("[[tests]]").context("no test")?;
-    let mark = lab.journal.mark();
+    let edited = lab.journal.mark();
     lab.bastion
         .write(POLICY, format!("{before}{closed}\n[[rules]]{rule}"))?;
     println!("\nroot@bastion$ editor /etc/jump/policy.toml   # the window now opens {opens} UTC");
     lab.journal
-        .wait(mark, 1, PATIENCE, |e| e.is("session.closed"))
+        .wait(edited, 1, PATIENCE, |e| e.is("session.closed"))
         .pop()
         .context("the open session was not cut")?;
     root("jumpctl sessions list")?.success()?;
