@@ -25,6 +25,9 @@ const PACKAGES: &[&str] = &[
     "rsync",
     "netcat-openbsd",
     "tzdata",
+    "sudo",
+    "cron",
+    "nscd",
 ];
 /// Raised when the tree is made differently from the same packages.
 const RECIPE: &str = "1";
@@ -87,6 +90,8 @@ fn make(suite: &str, tree: &Path) -> Result<()> {
         .arg("--customize-hook=rm -f \"$1\"/etc/ssh/ssh_host_*")
         .arg("--customize-hook=ln -sf /dev/null \"$1\"/etc/systemd/system/systemd-networkd.service")
         .arg("--customize-hook=ln -sf /dev/null \"$1\"/etc/systemd/system/systemd-networkd.socket")
+        // Started only by the story that is about it: what it remembers would be news to nobody else.
+        .arg("--customize-hook=ln -sf /dev/null \"$1\"/etc/systemd/system/nscd.service")
         .arg("--customize-hook=rm -f \"$1\"/etc/machine-id \"$1\"/etc/hostname \"$1\"/etc/resolv.conf")
         .arg(suite)
         .arg(&part)

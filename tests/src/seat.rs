@@ -83,7 +83,8 @@ pub fn append(machine: &Machine, inside: &str, line: &str) -> Result<()> {
         .create(true)
         .open(&path)
         .with_context(|| path.display().to_string())?;
-    writeln!(file, "{}", line.trim_end())?;
+    // In one write: others append beside us.
+    file.write_all(format!("{}\n", line.trim_end()).as_bytes())?;
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! From a stock Debian to a jump server.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use jump_lab::lab::{self, Lab};
 use jump_lab::network::{BASTION, Place};
 use jump_lab::seat::{Seat, append};
+use jump_lab::story::{until, wait_for};
 use std::time::Duration;
 
 /// A host that has just been installed: stock sshd, nothing of ours.
@@ -133,5 +134,63 @@ pub(crate) fn every_service_is_confined(lab: &Lab) -> Result<()> {
             "{unit} is more exposed than 2.0\n{output}"
         );
     }
+    Ok(())
+}
+
+/// A jump server with other long-lived programs that look up names.
+const NAMES: Place = Place {
+    name: "names",
+    addresses: &["10.77.1.4/24", "fd77:1::4/64"],
+    second: &["10.77.2.4/24"],
+    routes: &[],
+    ..BASTION
+};
+
+/// Given a user of the policy, then nscd, sudo and cron, with our library inside them, know the user.
+pub(crate) fn names_are_known_inside_nscd_sudo_and_cron(lab: &Lab) -> Result<()> {
+    let names = lab.another(&NAMES)?;
+    let seat = Seat::take(&lab.client, &[&names], "sam")?;
+    let run = |line: &str| names.shell(line).run()?.success();
+    lab::install(&names, &lab::package()?)?;
+    run("jumpctl setup --yes")?;
+    names.write(
+        lab::POLICY,
+        format!(
+            "version = 1\n[users.sam]\nuid = 71001\nkeys = [\"{}\"]\n",
+            seat.key()
+        ),
+    )?;
+    wait_for("the user's name", || {
+        Ok(names.shell("getent passwd sam").run()?.code() == 0)
+    })?;
+    ensure!(run("sudo -u sam id -un")?.text() == "sam", "sudo");
+
+    run("systemctl unmask nscd.service && systemctl start nscd.service")?;
+    for line in [
+        "getent passwd sam",
+        "getent passwd 71001",
+        "getent group jump-users",
+        "getent initgroups sam",
+    ] {
+        run(line)?;
+    }
+    run("grep -q libnss_jump /proc/$(pgrep -x nscd)/maps")
+        .context("nscd did not ask our library")?;
+    ensure!(run("id sam")?.text().contains("uid=71001(sam)"), "nscd");
+    run("pgrep -x nscd")?;
+
+    names.write(
+        "/etc/cron.d/lab",
+        "* * * * * sam /usr/bin/id > /var/tmp/by-cron\n",
+    )?;
+    let said = until(Duration::from_secs(100), || {
+        let text = names.read("/var/tmp/by-cron").unwrap_or_default();
+        Ok((!text.is_empty()).then_some(text))
+    })?;
+    let log = names.shell("journalctl -u cron -o cat --no-pager").run()?;
+    ensure!(
+        said.is_some_and(|text| text.contains("uid=71001(sam) gid=66000(jump-users)")),
+        "cron: {log}"
+    );
     Ok(())
 }

@@ -41,6 +41,7 @@ stories! {
     beside installation::the_lab_itself_is_sound,
     beside installation::a_package_touches_nothing_before_setup_and_leaves_nothing_after_purge,
     beside installation::every_service_is_confined,
+    beside installation::names_are_known_inside_nscd_sudo_and_cron,
     beside logins::alice_is_on_db1_with_her_key_and_her_code,
     beside logins::a_user_has_no_line_in_etc_passwd,
     beside logins::a_wrong_code_is_refused,
