@@ -126,6 +126,7 @@ impl Jumpd {
         let event = {
             let mut sessions = self.sessions();
             match sessions.get_mut(id) {
+                Some(session) if session.ending.is_some() => return Reply::Done,
                 Some(session) => end(session, Kind::SessionKilled, Reason::Operator),
                 None => {
                     return crate::state::refused(
@@ -137,6 +138,26 @@ impl Jumpd {
         };
         self.note(event);
         Reply::Done
+    }
+
+    /// Ends sessions that the policy in force does not admit: at a start after one that was cut off in the middle of an apply.
+    pub(crate) fn readmit(&self) {
+        let Some(policy) = self.policy() else {
+            return;
+        };
+        let mut events = Vec::new();
+        for session in self.sessions().iter_mut() {
+            let asker = session.asker();
+            let admitted = policy
+                .admit(&asker.subject(), asker.source.ip(), Timestamp::now())
+                .is_allow();
+            if !admitted && session.ending.is_none() {
+                events.push(end(session, Kind::SessionExpired, Reason::PolicyChanged));
+            }
+        }
+        for event in events {
+            self.note(event);
+        }
     }
 
     /// Judges every live session anew, after the policy has changed.

@@ -53,6 +53,9 @@ impl Jumpd {
                 event
                     .success()
                     .reason(session.ending.unwrap_or(Reason::ClosedByPeer))
+            } else if let Some(ending) = session.ending {
+                // Cut with its session: a reset wipes the counters.
+                event.success().reason(ending).detail("bytes unknown")
             } else {
                 event.failure().reason(Reason::ConnectFailed)
             };

@@ -224,10 +224,7 @@ impl Store {
         sync_directory(&temporary)?;
         std::fs::rename(&temporary, generations.join(number.to_string()))?;
         sync_directory(&generations)?;
-        // The published files first: they are read by others, and hold nothing
-        // that the policy in force, still the old one, would not refuse.
-        self.publish_file("accounts", index, 0o644, None)?;
-        self.publish_file("keys", keys.as_bytes(), 0o640, Some(paths::KEYS_USER))?;
+        self.publish_files(index, keys.as_bytes())?;
         let link = self.root.join("current.new");
         match std::fs::remove_file(&link) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -240,13 +237,23 @@ impl Store {
         Ok(number)
     }
 
-    fn publish_file(
+    /// Replaces what others read. Everything that can fail for want of space
+    /// is done before the first file is replaced.
+    fn publish_files(&self, index: &[u8], keys: &[u8]) -> io::Result<()> {
+        let new_index = self.prepare("accounts", index, 0o644, None)?;
+        let new_keys = self.prepare("keys", keys, 0o640, Some(paths::KEYS_USER))?;
+        std::fs::rename(new_index, self.root.join("accounts"))?;
+        std::fs::rename(new_keys, self.root.join("keys"))?;
+        sync_directory(&self.root)
+    }
+
+    fn prepare(
         &self,
         name: &str,
         content: &[u8],
         mode: u32,
         group: Option<&str>,
-    ) -> io::Result<()> {
+    ) -> io::Result<PathBuf> {
         let temporary = self.root.join(format!("{name}.new"));
         write_synced(&temporary, content, mode)?;
         if let Some(group) = group
@@ -254,8 +261,22 @@ impl Store {
         {
             std::os::unix::fs::chown(&temporary, None, Some(group.gid.as_raw()))?;
         }
-        std::fs::rename(temporary, self.root.join(name))?;
-        sync_directory(&self.root)
+        Ok(temporary)
+    }
+
+    /// Makes what others read that of the generation in force again, where it
+    /// differs: after a publication that failed half-way, or a hand that slipped.
+    pub(crate) fn republish(&self, generation: &Generation) -> io::Result<()> {
+        let directory = self.generations().join(generation.number.to_string());
+        let index = std::fs::read(directory.join("accounts"))?;
+        let keys = std::fs::read(directory.join("keys"))?;
+        let same = |name: &str, content: &[u8]| {
+            std::fs::read(self.root.join(name)).is_ok_and(|published| published == content)
+        };
+        if same("accounts", &index) && same("keys", &keys) {
+            return Ok(());
+        }
+        self.publish_files(&index, &keys)
     }
 
     fn numbers(&self) -> io::Result<Vec<u64>> {

@@ -1,7 +1,7 @@
 //! What a session's guard asks: its post, each connect(2), and the end.
 
 use crate::names::is_resolver;
-use crate::sessions::{Asker, Flow, Guard, Session};
+use crate::sessions::{Asker, Flow, Guard, Session, Sessions};
 use crate::state::{Jumpd, elapsed_ms, now_ms, refused, session_event};
 use jiff::Timestamp;
 use jump_audit::Event;
@@ -27,31 +27,34 @@ impl Jumpd {
         let push = Arc::new(guard);
         let reply = self.take_post(&push, pid, id, sandbox);
         let taken = matches!(reply, Reply::Attached { .. });
-        push.send(&reply)?;
+        let told = push.send(&reply);
         if !taken {
-            return Ok(());
+            return told;
         }
-        push.set_timeout(None)?;
-        let ended = loop {
-            match push.recv::<Request>() {
-                Ok(Some(Request::Ended { .. })) => {
-                    // Said before the answer: a guard that hears Done may go.
-                    self.ended(id, pid);
-                    push.send(&Reply::Done)?;
-                    break true;
-                }
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break false,
-            }
-        };
-        if !ended
-            && let Some(session) = self.sessions().get_mut(id)
+        let outcome = self.stand(&push, pid, id);
+        if let Some(session) = self.sessions().get_mut(id)
             && session.guard.as_ref().is_some_and(|g| g.pid == pid)
         {
             session.guard = None;
             session.unguarded_since = Instant::now();
         }
-        Ok(())
+        outcome
+    }
+
+    /// Waits with a guard at its post until it says that the session has ended, or is gone.
+    fn stand(&self, push: &Channel, pid: i32, id: &SessionId) -> Result<(), ChannelError> {
+        push.set_timeout(None)?;
+        loop {
+            match push.recv::<Request>() {
+                Ok(Some(Request::Ended { .. })) => {
+                    // Said before the answer: a guard that hears Done may go.
+                    self.ended(id, pid);
+                    return push.send(&Reply::Done);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return Ok(()),
+            }
+        }
     }
 
     fn take_post(&self, push: &Arc<Channel>, pid: i32, id: &SessionId, sandbox: &str) -> Reply {
@@ -124,8 +127,11 @@ impl Jumpd {
         let asker = {
             let sessions = self.sessions();
             match sessions.get(&request.session) {
+                // After a restart of jumpd the guard asks before it has its post again.
                 Some(s)
-                    if s.guard.as_ref().is_some_and(|g| g.pid == guard) && s.ending.is_none() =>
+                    if s.guard.as_ref().is_none_or(|g| g.pid == guard)
+                        && s.opened
+                        && s.ending.is_none() =>
                 {
                     s.asker()
                 }
@@ -135,15 +141,28 @@ impl Jumpd {
         if !request.tcp {
             return self.judge_datagram(&asker, destination);
         }
-        let Some(policy) = self.policy() else {
-            return self.deny_forward(&asker, destination, request.via, Reason::NoRule, None);
-        };
-        match self.decide(&policy, &asker, destination, request.via) {
-            Decision::Allow { rule, target, .. } => {
-                self.allow_forward(&asker, request, destination, rule, target)
-            }
-            Decision::Deny { reason, rule, .. } => {
-                self.deny_forward(&asker, destination, request.via, reason, rule.as_deref())
+        // An edit may come into force while the resolver is asked: then the question is put anew.
+        loop {
+            let Some(policy) = self.policy() else {
+                return self.deny_forward(&asker, destination, request.via, Reason::NoRule, None);
+            };
+            match self.decide(&policy, &asker, destination, request.via) {
+                Decision::Allow { rule, target, .. } => {
+                    let answer =
+                        self.allow_forward(&policy, &asker, request, destination, rule, target);
+                    if let Some(answer) = answer {
+                        return answer;
+                    }
+                }
+                Decision::Deny { reason, rule, .. } => {
+                    return self.deny_forward(
+                        &asker,
+                        destination,
+                        request.via,
+                        reason,
+                        rule.as_deref(),
+                    );
+                }
             }
         }
     }
@@ -257,14 +276,17 @@ impl Jumpd {
         (false, reason)
     }
 
+    /// Takes an allowed connection into the books and then into the journal;
+    /// `None` when the policy that allowed it is no longer the one in force.
     fn allow_forward(
         &self,
+        policy: &Arc<Policy>,
         asker: &Asker,
         request: &JudgeRequest,
         destination: SocketAddr,
         rule: String,
         name: Option<String>,
-    ) -> (bool, Reason) {
+    ) -> Option<(bool, Reason)> {
         let mut event = asker
             .event(Kind::ForwardAllowed)
             .success()
@@ -275,39 +297,53 @@ impl Jumpd {
         if let Some(name) = &name {
             event = event.destination_name(name);
         }
-        if !self.announce(event) {
-            return (false, Reason::AuditFailed);
-        }
-        let mut sessions = self.sessions();
-        // The session may have been ended while the event was written.
-        let Some(session) = sessions
-            .get_mut(&request.session)
-            .filter(|s| s.ending.is_none())
-        else {
-            return (false, Reason::NoSession);
-        };
-        let flow = Flow {
-            destination,
-            name,
-            rule,
-            since_ms: now_ms(),
-            via: request.via,
-            cut: None,
-        };
-        session.flows.insert(request.cookie, flow);
-        if sessions.save(&request.session).is_err() {
-            if let Some(session) = sessions.get_mut(&request.session) {
-                session.flows.remove(&request.cookie);
+        {
+            let mut sessions = self.sessions();
+            // Under the lock that `rejudge` takes: what is in the books before it is judged anew by it.
+            if !self.policy().is_some_and(|now| Arc::ptr_eq(&now, policy)) {
+                return None;
             }
-            return (false, Reason::NotPersisted);
+            let Some(session) = sessions
+                .get_mut(&request.session)
+                .filter(|s| s.ending.is_none())
+            else {
+                return Some((false, Reason::NoSession));
+            };
+            if let Some(flow) = session.flows.get(&request.cookie) {
+                // The same call once more, or a socket that is connected elsewhere.
+                return Some(if flow.destination == destination {
+                    (true, Reason::RuleAllow)
+                } else {
+                    (false, Reason::BadProtocol)
+                });
+            }
+            let flow = Flow {
+                destination,
+                name,
+                rule,
+                since_ms: now_ms(),
+                via: request.via,
+                cut: None,
+            };
+            session.flows.insert(request.cookie, flow);
+            if sessions.save(&request.session).is_err() {
+                forget_flow(&mut sessions, request);
+                return Some((false, Reason::NotPersisted));
+            }
         }
-        (true, Reason::RuleAllow)
+        if self.announce(event) {
+            return Some((true, Reason::RuleAllow));
+        }
+        forget_flow(&mut self.sessions(), request);
+        Some((false, Reason::AuditFailed))
     }
 
     /// What became of an allowed connect. A failure ends the flow here: its
     /// socket may live on and be tried again.
     pub(crate) fn connected(&self, id: &SessionId, cookie: u64, errno: i32, guard: i32) {
-        if errno == 0 || errno == nix::libc::EINPROGRESS {
+        use nix::libc::{EALREADY, EINPROGRESS, EISCONN};
+        // The last two say that the socket is as it was.
+        if matches!(errno, 0 | EINPROGRESS | EALREADY | EISCONN) {
             return;
         }
         let closed = {
@@ -369,6 +405,13 @@ impl Jumpd {
             event = event.destination(destination);
         }
         self.note(event);
+    }
+}
+
+/// A connection that was not allowed in the end.
+fn forget_flow(sessions: &mut Sessions, request: &JudgeRequest) {
+    if let Some(session) = sessions.get_mut(&request.session) {
+        session.flows.remove(&request.cookie);
     }
 }
 

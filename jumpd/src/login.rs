@@ -444,6 +444,15 @@ impl Jumpd {
         if let Some(mark) = mark {
             self.spend_mark(mark);
         }
+        // An edit may have come into force between the decision and the books.
+        let still = self.policy().is_some_and(|now| {
+            now.admit(&who.subject(), who.source.ip(), Timestamp::now())
+                .is_allow()
+        });
+        if !still {
+            self.sessions().remove(&id);
+            return refuse(Reason::PolicyChanged, "", NOT_ALLOWED.to_owned());
+        }
         Reply::Opened {
             session: id,
             ends_ms,

@@ -167,28 +167,29 @@ impl Resolver {
         }
     }
 
-    fn own(&self) -> Vec<IpAddr> {
+    fn own(&self) -> Option<Vec<IpAddr>> {
         if let Some((at, own)) = &self.cache().own
             && at.elapsed() < OWN_FRESH
         {
-            return own.clone();
+            return Some(own.clone());
         }
-        let own: Vec<IpAddr> = nix::ifaddrs::getifaddrs()
-            .map(|all| {
-                all.filter_map(|i| {
-                    let address = i.address?;
-                    if let Some(v4) = address.as_sockaddr_in() {
-                        return Some(IpAddr::V4(v4.ip()));
-                    }
-                    address
-                        .as_sockaddr_in6()
-                        .map(|v6| canonical(IpAddr::V6(v6.ip())))
-                })
-                .collect()
+        let Ok(all) = nix::ifaddrs::getifaddrs() else {
+            // What was known stays true; without it every address may be ours.
+            return self.cache().own.as_ref().map(|(_, own)| own.clone());
+        };
+        let own: Vec<IpAddr> = all
+            .filter_map(|i| {
+                let address = i.address?;
+                if let Some(v4) = address.as_sockaddr_in() {
+                    return Some(IpAddr::V4(v4.ip()));
+                }
+                address
+                    .as_sockaddr_in6()
+                    .map(|v6| canonical(IpAddr::V6(v6.ip())))
             })
-            .unwrap_or_default();
+            .collect();
         self.cache().own = Some((Instant::now(), own.clone()));
-        own
+        Some(own)
     }
 }
 
@@ -203,7 +204,8 @@ impl Names for Resolver {
     }
 
     fn is_own(&self, address: IpAddr) -> bool {
-        self.own().contains(&canonical(address))
+        self.own()
+            .is_none_or(|own| own.contains(&canonical(address)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::generation::{self, Rejection, Store};
 use crate::judge::host_names;
-use crate::state::{Jumpd, refused};
+use crate::state::{Jumpd, complain, refused};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_policy::{Decision, Destination, Policy, Subject};
@@ -46,7 +46,14 @@ impl Jumpd {
         let policy = generation::check(&text, file)?;
         let warnings = policy.warnings().iter().map(ToString::to_string).collect();
         let in_force = self.generation();
-        if let Some(same) = in_force.filter(|g| g.policy.hash() == policy.hash()) {
+        if let Some(same) = in_force
+            .clone()
+            .filter(|g| g.policy.hash() == policy.hash())
+        {
+            store.republish(&same).map_err(|e| Rejection {
+                reason: Reason::NotPersisted,
+                report: format!("the account index and the keys cannot be published: {e}"),
+            })?;
             return Ok(Applied {
                 generation: same.number,
                 policy: policy.hash().to_owned(),
@@ -56,7 +63,14 @@ impl Jumpd {
                 warnings,
             });
         }
-        let generation = store.publish(&text, policy)?;
+        let generation = store.publish(&text, policy).inspect_err(|_| {
+            // What others read must be the policy in force, whatever was half done.
+            if let Some(Err(e)) = in_force.map(|same| store.republish(&same)) {
+                complain(&format!(
+                    "the account index and the keys are not those of the policy in force: {e}"
+                ));
+            }
+        })?;
         let applied = Applied {
             generation: generation.number,
             policy: generation.policy.hash().to_owned(),

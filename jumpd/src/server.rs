@@ -90,6 +90,7 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     if let Some(policy) = jumpd.policy() {
         jumpd.warm_names(&policy);
     }
+    jumpd.readmit();
     flows::follow(Arc::clone(&jumpd))?;
     endings::watch(Arc::clone(&jumpd))?;
     let server = Arc::new(Server {

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Connections of a session that a message tells: sixteen sessions fit into one.
+const SHOWN_FLOWS: usize = 24;
+
 /// One TCP connection that jumpd allowed, known by its socket's cookie.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Flow {
@@ -133,9 +136,11 @@ impl Session {
             key_fingerprint: self.key_fingerprint.clone(),
             sandbox: self.sandbox.clone(),
             guard: self.guard.as_ref().map(|guard| guard.pid),
+            flow_count: self.flows.len(),
             flows: self
                 .flows
                 .values()
+                .take(SHOWN_FLOWS)
                 .map(|f| FlowInfo {
                     destination: f.destination,
                     name: f.name.clone(),

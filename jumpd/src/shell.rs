@@ -3,12 +3,13 @@
 //! The process id that the kernel recorded at connect(2) is the guard's, and
 //! names the session: what the shell says of itself is not needed.
 
+use crate::judge::host_names;
 use crate::names::Resolver;
 use crate::sessions::Asker;
 use crate::state::{Jumpd, refused};
 use jiff::Timestamp;
 use jump_audit::Kind;
-use jump_policy::{Decision, Destination, Names};
+use jump_policy::{Decision, Destination, Names, Policy};
 use jump_proto::{Reach, Reason, Reply, Request, SessionId, Via};
 use std::net::{IpAddr, SocketAddr};
 
@@ -112,7 +113,7 @@ impl Jumpd {
                 Timestamp::now(),
             )
         };
-        let addresses = addresses(&self.names, host);
+        let addresses = addresses(&self.names, &policy, host);
         let mut denial = None;
         let mut allowed = Vec::new();
         for address in addresses {
@@ -161,10 +162,15 @@ impl Jumpd {
     }
 }
 
-/// Only names that the policy may know are looked up: a stranger's name would be a query to anywhere.
-fn addresses(names: &Resolver, host: &str) -> Vec<IpAddr> {
-    match host.parse::<IpAddr>() {
-        Ok(literal) => vec![literal.to_canonical()],
-        Err(_) => names.addresses(&host.trim_end_matches('.').to_ascii_lowercase()),
+/// Only names that the policy lists are looked up: a query for any other would tell its owner something.
+fn addresses(names: &Resolver, policy: &Policy, host: &str) -> Vec<IpAddr> {
+    if let Ok(literal) = host.parse::<IpAddr>() {
+        return vec![literal.to_canonical()];
+    }
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    if host_names(policy).any(|listed| listed == host) {
+        names.addresses(&host)
+    } else {
+        Vec::new()
     }
 }

@@ -97,7 +97,8 @@ impl PamHooks for Jump {
             session::enter_user_child(pamh);
             return PamResultCode::PAM_SUCCESS;
         }
-        for_jump_users(pamh, PamResultCode::PAM_CRED_ERR, |_, _| {
+        for_jump_users(pamh, PamResultCode::PAM_CRED_ERR, |pamh, _| {
+            session::before_or_without_session(pamh);
             PamResultCode::PAM_SUCCESS
         })
     }

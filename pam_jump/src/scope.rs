@@ -45,8 +45,13 @@ pub(crate) fn of(user: &str) -> Scope {
     }
     let index = match OwnedIndex::open(jump_proto::paths::ACCOUNTS) {
         Ok(index) => index,
-        Err(_) if has_local_line(user) => return Scope::Outside,
-        Err(e) => return Scope::Unknown(format!("{}: {e}", jump_proto::paths::ACCOUNTS)),
+        Err(e) => {
+            let broken = Scope::Unknown(format!("{}: {e}", jump_proto::paths::ACCOUNTS));
+            return match in_drop_in_groups(user, account.gid) {
+                Ok(false) if has_local_line(user) => Scope::Outside,
+                _ => broken,
+            };
+        }
     };
     let index = index.index();
     let in_policy = index
@@ -61,10 +66,10 @@ pub(crate) fn of(user: &str) -> Scope {
     for (place, group) in index.scope().enumerate() {
         let gid = match group.gid {
             Some(gid) => Some(gid),
-            None => Group::from_name(group.name)
-                .ok()
-                .flatten()
-                .map(|g| g.gid.as_raw()),
+            None => match Group::from_name(group.name) {
+                Ok(found) => found.map(|g| g.gid.as_raw()),
+                Err(e) => return Scope::Unknown(format!("getgrnam {}: {e}", group.name)),
+            },
         };
         if gid.is_some_and(|gid| gids.contains(&gid)) {
             member = true;
@@ -93,6 +98,26 @@ fn groups_of(user: &str, primary: Gid) -> Result<Vec<u32>, nix::Error> {
         .collect())
 }
 
+/// Whether `user` is in a group that sshd's drop-in names: the list that is left when the index is broken.
+fn in_drop_in_groups(user: &str, primary: Gid) -> Result<bool, nix::Error> {
+    let text = std::fs::read_to_string(jump_proto::paths::SSHD_DROP_IN).unwrap_or_default();
+    let gids = groups_of(user, primary)?;
+    for name in drop_in_groups(&text) {
+        if Group::from_name(name)?.is_some_and(|group| gids.contains(&group.gid.as_raw())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Names in the `Match Group` lines of the drop-in.
+fn drop_in_groups(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("Match Group "))
+        .flat_map(|names| names.split(','))
+        .map(|name| name.trim().trim_matches('"'))
+}
+
 /// Whether `/etc/passwd` itself has a line for `user`.
 fn has_local_line(user: &str) -> bool {
     std::fs::read("/etc/passwd").is_ok_and(|text| names_user(&text, user))
@@ -116,6 +141,13 @@ mod tests {
         for other in ["ali", "alice2", "", "x", "lice"] {
             assert!(!names_user(passwd, other), "{other}");
         }
+    }
+
+    #[test]
+    fn the_groups_of_the_drop_in_are_known_without_the_index() {
+        let text = "# c\nMatch User robot\nMatch Group jump-users\n    X11Forwarding no\nMatch Group ad-admins,ops\n";
+        let names: Vec<&str> = super::drop_in_groups(text).collect();
+        assert_eq!(names, ["jump-users", "ad-admins", "ops"]);
     }
 
     #[test]

@@ -31,6 +31,24 @@ pub(crate) fn in_user_child() -> bool {
     monitor != 0 && monitor != own_pid()
 }
 
+/// Pid of the process in which `setcred` was called first: the monitor's.
+static FIRST: AtomicI32 = AtomicI32::new(0);
+
+/// `setcred` of a jump user before `open_session`, or where the PAM stack has
+/// no session line of ours: then the user's child is here unguarded, and ends.
+pub(crate) fn before_or_without_session(pamh: &PamHandle) {
+    let own = own_pid();
+    let first = FIRST.load(Ordering::Relaxed);
+    if first == 0 {
+        FIRST.store(own, Ordering::Relaxed);
+    } else if first != own {
+        let text = "session.refused outcome=failure reason=guard_failed \
+                    detail=\"the session line of pam_jump.so is missing in /etc/pam.d/sshd: run jumpctl setup\"";
+        pam::log(pamh, Priority::Error, text);
+        jump_sys::process::exit_now(255);
+    }
+}
+
 /// Why a session could not be guarded.
 #[derive(Debug)]
 enum Failure {

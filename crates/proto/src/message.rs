@@ -459,7 +459,10 @@ pub struct SessionInfo {
     /// Process id of its guard, while it is connected.
     #[serde(default)]
     pub guard: Option<i32>,
-    /// Live connections.
+    /// How many live connections there are.
+    #[serde(default)]
+    pub flow_count: usize,
+    /// Live connections, the first few of them.
     pub flows: Vec<FlowInfo>,
 }
 

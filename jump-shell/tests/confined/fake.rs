@@ -143,6 +143,7 @@ pub(crate) fn info() -> SessionInfo {
         key_fingerprint: Some("SHA256:abc".into()),
         sandbox: "seccomp+landlock7".into(),
         guard: None,
+        flow_count: 0,
         flows: Vec::new(),
     }
 }

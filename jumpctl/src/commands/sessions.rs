@@ -67,7 +67,7 @@ fn row(session: &SessionInfo, now: i64, zone: &TimeZone) -> Vec<String> {
         session.source.ip().to_string(),
         time::length(now - session.opened_ms),
         until(session, zone),
-        session.flows.len().to_string(),
+        session.flow_count.to_string(),
         printable(&session.sandbox),
     ]
 }
@@ -192,6 +192,7 @@ mod tests {
             key_fingerprint: None,
             sandbox: "seccomp+landlock7".into(),
             guard: None,
+            flow_count: 0,
             flows: vec![],
         }
     }
