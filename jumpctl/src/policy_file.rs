@@ -3,6 +3,8 @@
 use crate::error::Error;
 use jump_policy::{HostFacts, Policy};
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Reads and parses; all errors of the text become one sentence each in the error.
@@ -20,7 +22,19 @@ pub(crate) fn load(path: &Path) -> Result<Policy, Error> {
 /// # Errors
 /// When it cannot be read, is not UTF-8, or is no regular file.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|e| Error::file("read", path, e))
+    let failed = |e| Error::file("read", path, e);
+    // A pipe in its place must not keep the operator waiting.
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)
+        .map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("not a regular file")));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 /// The groups that pam_jump concerns itself with, the host's first, and the automation users.
@@ -59,4 +73,15 @@ pub(crate) fn host_timezone() -> String {
         .iana_name()
         .unwrap_or("UTC")
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+        let root = tempfile::tempdir().unwrap();
+        let pipe = root.path().join("policy.toml");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(super::read(&pipe).is_err());
+    }
 }

@@ -18,6 +18,8 @@ const FRESH: Duration = Duration::from_secs(60);
 const MISS_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest a decision waits for the resolver.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long addresses are used that could not be looked up anew.
+const STALE: Duration = Duration::from_secs(3600);
 /// How long nobody waits for a resolver that has not answered: what is known then counts, and what is not is denied.
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long the list of the bastion's own addresses is used.
@@ -109,6 +111,7 @@ impl Resolver {
             cache
                 .addresses
                 .get(host)
+                .filter(|(at, _)| at.elapsed() < STALE)
                 .map(|(_, known)| known.clone())
                 .unwrap_or_default()
         };
@@ -128,14 +131,8 @@ impl Resolver {
                     .insert(host.to_owned(), (Instant::now(), addresses.clone()));
                 addresses
             }
-            // A resolver that fails or is silent takes nothing away from what is known.
-            Answer::Failure => {
-                let addresses = known(&cache);
-                cache
-                    .addresses
-                    .insert(host.to_owned(), (Instant::now(), addresses.clone()));
-                addresses
-            }
+            // A resolver that fails or is silent takes nothing away from what is known, for a while.
+            Answer::Failure => known(&cache),
             Answer::Silence => {
                 cache.silent = Some(Instant::now());
                 known(&cache)

@@ -133,3 +133,46 @@ pub(crate) fn without_a_guard_no_session_stays(lab: &Lab) -> Result<()> {
     zoe.ssh(&["bastion", "whoami"])?.success()?;
     Ok(())
 }
+
+/// Given a PAM stack whose session line was taken out by hand, then a login ends before it has a channel.
+pub(crate) fn a_missing_session_line_ends_the_login(lab: &Lab) -> Result<()> {
+    const STACK: &str = "/etc/pam.d/sshd";
+    let abel = lab.admin("abel").may_reach_databases().arrive()?;
+    let stack = lab.bastion.read(STACK)?;
+    let without: String = stack
+        .lines()
+        .filter(|line| !(line.starts_with("session") && line.contains("pam_jump.so")))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    ensure!(without != stack, "there was no session line");
+    lab.bastion.write(STACK, &without)?;
+    let attempt = || -> Result<()> {
+        for args in [
+            vec!["-N", "bastion"],
+            vec!["-W", "127.0.0.1:22", "bastion"],
+            vec!["bastion", "whoami"],
+        ] {
+            let code = abel.authenticator()?.any_code()?;
+            let output = abel
+                .seat
+                .answering(&[code])?
+                .ssh(args.clone())
+                .patience(PATIENCE)
+                .run()?;
+            ensure!(
+                output.code() != 0 && output.text().is_empty(),
+                "{args:?}: {output}"
+            );
+        }
+        super::root_logs_in(lab, &abel.seat)
+    };
+    let outcome = attempt();
+    lab.bastion.write(STACK, &stack)?;
+    outcome?;
+    ensure!(
+        abel.events("session.opened").is_empty(),
+        "a session was opened"
+    );
+    abel.ssh(&["bastion", "whoami"])?.success()?;
+    Ok(())
+}

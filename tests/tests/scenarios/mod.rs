@@ -69,6 +69,7 @@ stories! {
     beside guard::a_session_dies_with_its_guard,
     beside guard::an_operator_ends_a_session_without_a_channel,
     alone guard::without_a_guard_no_session_stays,
+    alone guard::a_missing_session_line_ends_the_login,
     alone failures::with_jumpd_unable_to_start_users_are_refused_and_root_logs_in,
     alone failures::a_restart_of_everything_keeps_sessions_and_their_rules,
     alone failures::a_journal_that_cannot_be_written_refuses_logins,
