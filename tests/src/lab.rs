@@ -9,7 +9,7 @@ use crate::network::{self, BASTION, CLIENT, DB1, DB2, Place};
 use crate::policy::{self, PolicyText};
 use crate::process::Output;
 use crate::seat::{self, Seat, TARGET_ACCOUNT};
-use crate::story::PATIENCE;
+use crate::story::{PATIENCE, wait_for};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -179,12 +179,12 @@ impl Lab {
             bail!("the saved policy ({hash}) is neither applied nor rejected");
         };
         ensure!(event.is("policy.applied"), "{}\n{text}", event.message());
-        // Where the policy changes what sshd must know, sshd is reloaded after that.
-        let over = |entry: &Entry| entry.message().starts_with("Finished jump-policy.service");
-        ensure!(
-            !self.journal.wait(mark, 1, PATIENCE, over).is_empty(),
-            "jump-policy.service does not end"
-        );
+        // Where the policy changes what sshd must know, sshd is reloaded after that. And systemd is
+        // blind to a save in the instant between the end of the applying and its watching again.
+        let state = "systemctl show --property=SubState --value jump-policy.path";
+        wait_for("systemd to watch the policy again", || {
+            Ok(self.bastion.shell(state).run()?.text() == "waiting")
+        })?;
         if drop_in()? != before {
             self.wait_for_sshd(mark)?;
         }
