@@ -28,7 +28,7 @@ usage: cargo xtask COMMAND
   test              everything: formatting, lints, licences, docs, unit tests, the lab
   test --fast       the same without the lab
   lab SUITE [FILTER...]
-                    the lab's scenarios on Debian SUITE (bookworm), all or those whose name holds FILTER
+                    the lab's scenarios on Debian SUITE (bookworm, trixie), all or those whose name holds FILTER
   deb [--profile P] target/packages/jump-server_<version>_amd64.deb
   rpm [--profile P] target/packages/jump-server-<version>-1.x86_64.rpm
 ";
