@@ -4,7 +4,6 @@ use crate::judge::flow_event;
 use crate::login::session_end;
 use crate::sessions::Session;
 use crate::state::{Jumpd, elapsed_ms, now_ms, session_event};
-use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_policy::{Decision, Destination};
 use jump_proto::{Push, Reason, Reply, SessionId};
@@ -149,7 +148,7 @@ impl Jumpd {
         for session in self.sessions().iter_mut() {
             let asker = session.asker();
             let admitted = policy
-                .admit(&asker.subject(), asker.source.ip(), Timestamp::now())
+                .admit(&asker.subject(), asker.source.ip(), self.now())
                 .is_allow();
             if !admitted && session.ending.is_none() {
                 events.push(end(session, Kind::SessionExpired, Reason::PolicyChanged));
@@ -180,7 +179,7 @@ impl Jumpd {
         for (id, asker, flows) in live {
             let subject = asker.subject();
             let from = asker.source.ip();
-            let now = Timestamp::now();
+            let now = self.now();
             let admitted = policy.admit(&subject, from, now).is_allow();
             // A connection that the new policy would refuse ends with its session.
             let flows_allowed = flows.iter().all(|flow| {
@@ -196,7 +195,7 @@ impl Jumpd {
                     continue;
                 };
                 if admitted && flows_allowed {
-                    session.ends = session_end(&policy, session);
+                    session.ends = session_end(&policy, session, now);
                     session.push(&Push::EndsAt {
                         ends_ms: session.ends.map(|(at, _)| at),
                     });

@@ -206,16 +206,7 @@ impl Jumpd {
     ) -> Decision {
         let to = Destination::Address(destination.ip(), destination.port());
         let subject = asker.subject();
-        let ask = || {
-            self.decision(
-                policy,
-                &subject,
-                asker.source.ip(),
-                &to,
-                via,
-                Timestamp::now(),
-            )
-        };
+        let ask = || self.decision(policy, &subject, asker.source.ip(), &to, via, self.now());
         match ask() {
             Decision::Deny {
                 reason: Reason::NoTarget | Reason::NoRule,
@@ -238,15 +229,8 @@ impl Jumpd {
             let to = Destination::Address(destination.ip(), destination.port());
             let subject = asker.subject();
             [Via::Forward, Via::Shell].iter().any(|via| {
-                self.decision(
-                    &policy,
-                    &subject,
-                    asker.source.ip(),
-                    &to,
-                    *via,
-                    Timestamp::now(),
-                )
-                .is_allow()
+                self.decision(&policy, &subject, asker.source.ip(), &to, *via, self.now())
+                    .is_allow()
             })
         });
         if !sorting {

@@ -3,7 +3,7 @@
 use crate::connection;
 use crate::mfa;
 use crate::sessions::{InsertError, Session};
-use crate::state::{Applicant, Jumpd, new_id, now_ms, refused};
+use crate::state::{Applicant, Jumpd, new_id, refused};
 use jiff::Timestamp;
 use jump_audit::Kind;
 use jump_policy::{Decision, Method, Policy};
@@ -339,7 +339,7 @@ impl Jumpd {
                 message: too_many(live),
             });
         }
-        match policy.admit(&who.subject(), who.source.ip(), Timestamp::now()) {
+        match policy.admit(&who.subject(), who.source.ip(), self.now()) {
             Decision::Allow { rule, .. } => Ok((rule, mfa)),
             ref decision @ Decision::Deny { reason, .. } => {
                 let message = if reason == Reason::OutsideWindow {
@@ -393,7 +393,7 @@ impl Jumpd {
             Some(mark) => mark.key_fingerprint,
             None => who.key().map(|k| k.fingerprint.clone()),
         };
-        let opened_ms = now_ms();
+        let opened_ms = self.now().as_millisecond();
         let mut session = Session {
             id: id.clone(),
             user: who.login.user.clone(),
@@ -425,7 +425,7 @@ impl Jumpd {
                 NOT_ALLOWED.to_owned(),
             );
         };
-        session.ends = session_end(&policy, &session);
+        session.ends = session_end(&policy, &session, self.now());
         let ends_ms = session.ends.map(|(at, _)| at);
         let inserted = self.sessions().insert(session, most_sessions(&policy));
         match inserted {
@@ -446,7 +446,7 @@ impl Jumpd {
         }
         // An edit may have come into force between the decision and the books.
         let still = self.policy().is_some_and(|now| {
-            now.admit(&who.subject(), who.source.ip(), Timestamp::now())
+            now.admit(&who.subject(), who.source.ip(), self.now())
                 .is_allow()
         });
         if !still {
@@ -474,10 +474,14 @@ impl Jumpd {
 }
 
 /// When a session must end at the latest, as the policy stands.
-pub(crate) fn session_end(policy: &Arc<Policy>, session: &Session) -> Option<(i64, Reason)> {
+pub(crate) fn session_end(
+    policy: &Arc<Policy>,
+    session: &Session,
+    now: Timestamp,
+) -> Option<(i64, Reason)> {
     let opened = Timestamp::from_millisecond(session.opened_ms).ok()?;
     let subject = session.asker().subject();
-    let (at, why) = policy.session_end(&subject, session.source.ip(), opened, Timestamp::now())?;
+    let (at, why) = policy.session_end(&subject, session.source.ip(), opened, now)?;
     Some((at.as_millisecond(), why))
 }
 

@@ -110,7 +110,7 @@ impl Jumpd {
             return refused(Reason::NoRule, "no policy is in force; run: jumpctl apply");
         };
         let at = match ask.at_ms.map(Timestamp::from_millisecond) {
-            None => Timestamp::now(),
+            None => self.now(),
             Some(Ok(at)) => at,
             Some(Err(e)) => return refused(Reason::Internal, e.to_string()),
         };

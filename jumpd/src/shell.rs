@@ -77,7 +77,7 @@ impl Jumpd {
             return Vec::new();
         };
         policy
-            .reach(&asker.subject(), asker.source.ip(), Timestamp::now())
+            .reach(&asker.subject(), asker.source.ip(), self.now())
             .into_iter()
             // A rule that records grants no plain connection, so there is nothing to go to by it.
             .filter(|reach| !reach.record)
@@ -110,7 +110,7 @@ impl Jumpd {
                 asker.source.ip(),
                 &to,
                 Via::Shell,
-                Timestamp::now(),
+                self.now(),
             )
         };
         let addresses = addresses(&self.names, &policy, host);

@@ -63,6 +63,23 @@ pub(crate) struct Mark {
     given: Instant,
 }
 
+/// What o'clock it is for decisions; a test says so itself.
+#[derive(Debug, Default)]
+struct Clock {
+    #[cfg(test)]
+    told: Mutex<Option<Timestamp>>,
+}
+
+impl Clock {
+    fn now(&self) -> Timestamp {
+        #[cfg(test)]
+        if let Some(told) = *self.told.lock().unwrap_or_else(PoisonError::into_inner) {
+            return told;
+        }
+        Timestamp::now()
+    }
+}
+
 /// Everything jumpd knows.
 #[derive(Debug)]
 pub(crate) struct Jumpd {
@@ -74,6 +91,7 @@ pub(crate) struct Jumpd {
     pub(crate) names: Arc<Resolver>,
     pub(crate) second_factors: FileStore,
     journal: Journal,
+    clock: Clock,
 }
 
 impl Jumpd {
@@ -91,7 +109,23 @@ impl Jumpd {
             names: Arc::new(Resolver::default()),
             second_factors,
             journal,
+            clock: Clock::default(),
         }
+    }
+
+    /// Now, as every decision takes it.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// From now on it is `at`.
+    #[cfg(test)]
+    pub(crate) fn set_clock(&self, at: Timestamp) {
+        *self
+            .clock
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
 
     /// The generation in force.
