@@ -1,36 +1,32 @@
 //! The lab: a bastion, two targets and a client, the product installed on the
-//! bastion from its package as a sysadmin would.
+//! bastion from its package as a sysadmin would. Two more jump hosts, on which
+//! a defence is absent, are booted when the first story asks for them.
 
-use crate::authenticator::Authenticator;
+use crate::admin::Hire;
+use crate::bastion::Bastion;
 use crate::ground::Ground;
-use crate::journal::{Entry, Journal, Mark};
 use crate::machine::Machine;
-use crate::network::{self, BASTION, CLIENT, DB1, DB2, Place};
-use crate::policy::{self, PolicyText};
-use crate::process::Output;
-use crate::seat::{self, Seat, TARGET_ACCOUNT};
-use crate::story::{PATIENCE, wait_for};
+use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK};
+use crate::seat::{self, TARGET_ACCOUNT};
+use crate::stock::Stock;
 use anyhow::{Context, Result, bail, ensure};
+use once_cell::sync::OnceCell;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, RwLock};
 
-/// The policy file on the bastion.
-pub const POLICY: &str = "/etc/jump/policy.toml";
-/// What setup and policy tell sshd.
-const SSHD_DROP_IN: &str = "/etc/ssh/sshd_config.d/10-jump.conf";
-/// Where `.deb` packages are put on a machine.
-const PACKAGE: &str = "/root/jump-server.deb";
+/// What the open bastion has in the place of the restricted shell: it runs what the client asks for.
+const OPEN_SHELL: &str =
+    "#!/bin/sh\nexec /bin/bash -c \"${SSH_ORIGINAL_COMMAND:-exec /bin/bash}\"\n";
+/// The restricted shell.
+const JUMP_SHELL: &str = "/usr/bin/jump-shell";
 
 /// Four hosts and what is known about them.
 #[derive(Debug)]
 pub struct Lab {
-    /// The bastion's journal; first, because it ends before the bastion does.
-    pub journal: Journal,
     /// The jump server.
-    pub bastion: Arc<Machine>,
+    pub bastion: Bastion,
     /// The admins' machine.
     pub client: Arc<Machine>,
     /// A target.
@@ -39,7 +35,8 @@ pub struct Lab {
     pub db2: Arc<Machine>,
     base: PathBuf,
     ground: Ground,
-    policy: Mutex<PolicyText>,
+    stock: OnceCell<Stock>,
+    open: OnceCell<Bastion>,
     /// Scenarios hold it shared; those that stop or break something hold it alone.
     pub peace: RwLock<()>,
 }
@@ -62,77 +59,69 @@ impl Lab {
             fs::write(&keys, "")?;
         }
         seat::prepare_client(&client)?;
-        let journal = bastion.journal()?;
         Ok(Self {
-            bastion,
+            bastion: Bastion::new(bastion)?,
             client,
             db1,
             db2,
-            journal,
             base,
             ground: ground.clone(),
-            policy: Mutex::default(),
+            stock: OnceCell::new(),
+            open: OnceCell::new(),
             peace: RwLock::default(),
         })
     }
 
-    /// Installs the package on the bastion and wires it, as a sysadmin does.
+    /// A jump host as Debian ships it, booted when first asked for; the client knows it as `stock`.
     ///
     /// # Errors
-    /// When apt, `jumpctl setup` or the first policy fails.
-    pub fn install(&self, package: &Path) -> Result<()> {
-        install(&self.bastion, package)?;
-        // Scenarios run side by side, one with 64 logins at once, many refused, all from one address:
-        // sshd by itself drops some of more than ten, and from 9.8 on bans the address for a while.
-        self.bastion
-            .shell(
-                "{ echo MaxStartups 300; sshd -T | grep -q ^persourcepenalties && echo PerSourcePenalties no; } \
-                 >/etc/ssh/sshd_config.d/90-lab.conf; sshd -t",
-            )
-            .run()?
-            .success()?;
-        let mark = self.journal.mark();
-        self.jumpctl("setup --yes")?.success()?;
-        self.wait_for_sshd(mark)?;
-        self.save_policy(&self.policy())
-            .context("the first policy is not applied")
+    /// When it does not come up.
+    pub fn stock(&self) -> Result<&Stock> {
+        self.stock.get_or_try_init(|| {
+            let machine = self.another(&STOCK)?;
+            self.introduce(&machine)?;
+            Stock::new(machine)
+        })
     }
 
-    /// A reloaded sshd closes its sockets and executes itself anew: until it says that it listens again, it refuses.
-    fn wait_for_sshd(&self, mark: Mark) -> Result<()> {
-        let listens = |entry: &Entry| entry.message() == "Server listening on :: port 22.";
-        let listening = self.journal.wait(mark, 1, PATIENCE, listens);
-        ensure!(
-            !listening.is_empty(),
-            "sshd was reloaded and does not listen"
-        );
-        Ok(())
+    /// The host of [`Self::stock`], if it is up.
+    #[must_use]
+    pub fn stock_so_far(&self) -> Option<&Stock> {
+        self.stock.get()
     }
 
-    /// Has a file in `sshd_config.d` while `tell` runs, in force from before to after.
+    /// A second bastion, booted when first asked for; the client knows it as `open`. Everything of
+    /// ours is in force there but the restricted shell: any program runs inside a guarded session.
     ///
     /// # Errors
-    /// Those of `tell`, and when sshd does not take the file.
-    pub fn with_sshd_config(
-        &self,
-        name: &str,
-        text: &str,
-        tell: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        let file = format!("/etc/ssh/sshd_config.d/{name}");
-        let reload = || {
-            let mark = self.journal.mark();
-            let reload = self
-                .bastion
-                .shell("sshd -t && systemctl reload ssh.service");
-            reload.run()?.success()?;
-            self.wait_for_sshd(mark)
-        };
-        self.bastion.write(&file, text)?;
-        let outcome = reload().and_then(|()| tell());
-        fs::remove_file(self.bastion.path(&file))?;
-        reload()?;
-        outcome
+    /// When it does not come up or the package cannot be installed.
+    pub fn open_bastion(&self) -> Result<&Bastion> {
+        self.open.get_or_try_init(|| {
+            let machine = self.another(&OPEN)?;
+            self.introduce(&machine)?;
+            let open = Bastion::new(Arc::new(machine))?;
+            open.install(&package()?)?;
+            open.write(JUMP_SHELL, OPEN_SHELL)?;
+            Ok(open)
+        })
+    }
+
+    /// The host of [`Self::open_bastion`], if it is up.
+    #[must_use]
+    pub fn open_bastion_so_far(&self) -> Option<&Bastion> {
+        self.open.get()
+    }
+
+    /// Makes a machine's name and host keys known at the client, to every admin.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn introduce(&self, machine: &Machine) -> Result<()> {
+        let place = machine.place();
+        let line = format!("{} {}", place.address(), place.name);
+        seat::append(&self.client, "/etc/hosts", &line)?;
+        let known = seat::known_hosts(&[machine])?;
+        seat::append(&self.client, "/etc/ssh/ssh_known_hosts", &known)
     }
 
     /// A further host on fresh ground, for stories about installing.
@@ -149,96 +138,19 @@ impl Lab {
         [&self.bastion, &self.db1, &self.db2]
     }
 
-    fn policy(&self) -> MutexGuard<'_, PolicyText> {
-        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Edits the policy and waits until it is in force.
-    ///
-    /// # Errors
-    /// When it is refused, with the refusal.
-    pub fn edit_policy(&self, edit: impl FnOnce(&mut PolicyText)) -> Result<()> {
-        let mut policy = self.policy();
-        edit(&mut policy);
-        self.save_policy(&policy)
-    }
-
-    /// Saves the policy; that is all a sysadmin does. The bastion applies it by itself.
-    fn save_policy(&self, policy: &PolicyText) -> Result<()> {
-        let text = policy.text();
-        let hash = policy::hash(&text);
-        let drop_in = || self.bastion.read(SSHD_DROP_IN);
-        let before = drop_in()?;
-        let mark = self.journal.mark();
-        self.bastion.write(POLICY, &text)?;
-        let decided = |entry: &Entry| {
-            entry.is("policy.rejected")
-                || entry.is("policy.applied") && entry.get("JUMP_POLICY") == hash
-        };
-        let Some(event) = self.journal.wait(mark, 1, PATIENCE, decided).pop() else {
-            bail!("the saved policy ({hash}) is neither applied nor rejected");
-        };
-        ensure!(event.is("policy.applied"), "{}\n{text}", event.message());
-        // Where the policy changes what sshd must know, sshd is reloaded after that. And systemd is
-        // blind to a save in the instant between the end of the applying and its watching again.
-        let state = "systemctl show --property=SubState --value jump-policy.path";
-        wait_for("systemd to watch the policy again", || {
-            Ok(self.bastion.shell(state).run()?.text() == "waiting")
-        })?;
-        if drop_in()? != before {
-            self.wait_for_sshd(mark)?;
-        }
-        Ok(())
-    }
-
-    /// Does something while nobody else edits the policy, given its text.
-    ///
-    /// # Errors
-    /// Those of `act`.
-    pub fn with_policy_held<T>(&self, act: impl FnOnce(&str) -> Result<T>) -> Result<T> {
-        let policy = self.policy();
-        act(&policy.text())
-    }
-
-    /// The text of the policy in force.
-    #[must_use]
-    pub fn policy_text(&self) -> String {
-        self.policy().text()
-    }
-
-    /// `jumpctl` on the bastion.
-    ///
-    /// # Errors
-    /// When it cannot be run; not when it answers no.
-    pub fn jumpctl(&self, words: &str) -> Result<Output> {
-        self.bastion.command("jumpctl").args(words.split(' ')).run()
-    }
-
     /// An admin to be hired.
     pub fn admin<'l>(&'l self, name: &'l str) -> Hire<'l> {
-        Hire {
-            lab: self,
-            name,
-            user: "",
-            tables: String::new(),
-            enrolled: true,
-        }
+        Hire::new(self, name)
     }
 }
 
-/// Installs the package with apt.
-///
-/// # Errors
-/// When apt fails, with what it said.
-pub fn install(machine: &Machine, package: &Path) -> Result<Output> {
-    fs::copy(package, machine.path(PACKAGE)).with_context(|| package.display().to_string())?;
-    machine
-        .command("apt-get")
-        .args(["install", "--yes", PACKAGE])
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .patience(Duration::from_secs(180))
-        .run()?
-        .success()
+/// Where a story names no other bastion, it means the one of its own.
+impl Deref for Lab {
+    type Target = Bastion;
+
+    fn deref(&self) -> &Bastion {
+        &self.bastion
+    }
 }
 
 /// The package that the lab is to try: `JUMP_DEB`, or the newest in `target/packages`.
@@ -285,172 +197,4 @@ fn boot_all(ground: &Ground, base: &Path, places: &[&Place]) -> Result<Vec<Arc<M
             })
             .collect()
     })
-}
-
-/// An admin about to be put into the policy.
-#[derive(Debug)]
-#[must_use]
-pub struct Hire<'l> {
-    lab: &'l Lab,
-    name: &'l str,
-    user: &'l str,
-    tables: String,
-    enrolled: bool,
-}
-
-impl<'l> Hire<'l> {
-    /// Further lines of the admin's `[users]` table.
-    pub fn user(mut self, lines: &'l str) -> Self {
-        self.user = lines;
-        self
-    }
-
-    /// Further tables of the policy: rules, targets, windows.
-    pub fn policy(mut self, tables: impl Into<String>) -> Self {
-        self.tables = tables.into();
-        self
-    }
-
-    /// An allow rule, named after the admin, to the lab's databases.
-    pub fn may_reach_databases(self) -> Self {
-        let name = self.name;
-        self.policy(format!(
-            "[[rules]]\nname = \"{name}-databases\"\neffect = \"allow\"\nusers = [\"{name}\"]\ntargets = [\"databases\"]\n"
-        ))
-    }
-
-    /// Leaves the admin without a second factor.
-    pub fn unenrolled(mut self) -> Self {
-        self.enrolled = false;
-        self
-    }
-
-    /// Gives the admin a seat, a place in the policy and an authenticator.
-    ///
-    /// # Errors
-    /// When the policy is refused or the enrolment fails.
-    pub fn arrive(self) -> Result<Admin<'l>> {
-        static NEXT: AtomicU32 = AtomicU32::new(70_001);
-        let Self {
-            lab,
-            name,
-            user,
-            tables,
-            enrolled,
-        } = self;
-        let uid = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mark = lab.journal.mark();
-        let seat = Seat::take(&lab.client, &lab.servers(), name)?;
-        lab.edit_policy(|policy| policy.add(name, uid, seat.key(), user, &tables))?;
-        let authenticator = if enrolled {
-            let enrolment = lab
-                .jumpctl(&format!("mfa enroll {name} --no-confirm --json"))?
-                .success()?;
-            Some(Authenticator::from_enrolment(&enrolment.text())?)
-        } else {
-            None
-        };
-        Ok(Admin {
-            lab,
-            seat,
-            uid,
-            authenticator: authenticator.map(Mutex::new),
-            mark,
-        })
-    }
-}
-
-/// An admin of the policy, at their seat.
-#[derive(Debug)]
-pub struct Admin<'l> {
-    lab: &'l Lab,
-    /// Where they type.
-    pub seat: Seat,
-    /// Their uid on the bastion.
-    pub uid: u32,
-    authenticator: Option<Mutex<Authenticator>>,
-    mark: Mark,
-}
-
-impl Admin<'_> {
-    /// Their name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.seat.name()
-    }
-
-    /// Their authenticator.
-    ///
-    /// # Errors
-    /// When they have none.
-    pub fn authenticator(&self) -> Result<MutexGuard<'_, Authenticator>> {
-        let authenticator = self.authenticator.as_ref().context("not enrolled")?;
-        Ok(authenticator.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Types a command and gives a code that is accepted when asked for one.
-    ///
-    /// # Errors
-    /// When it cannot be run; not when it fails.
-    pub fn types(&self, program: &str, args: &[&str]) -> Result<Output> {
-        let code = self.authenticator()?.any_code()?;
-        self.seat
-            .answering(&[code])?
-            .command(program)
-            .args(args.iter().copied())
-            .run()
-    }
-
-    /// Types an ssh command and gives a code that is accepted when asked for one.
-    ///
-    /// # Errors
-    /// When it cannot be run; not when it fails.
-    pub fn ssh(&self, args: &[&str]) -> Result<Output> {
-        self.types("ssh", args)
-    }
-
-    /// Waits for an event about this admin.
-    ///
-    /// # Errors
-    /// When it does not come, with the events that did.
-    pub fn event(&self, kind: &str) -> Result<Entry> {
-        self.event_where(kind, |_| true)
-    }
-
-    /// Waits for an event about this admin that fits.
-    ///
-    /// # Errors
-    /// When it does not come, with the events that did.
-    pub fn event_where(&self, kind: &str, fits: impl Fn(&Entry) -> bool) -> Result<Entry> {
-        let mine =
-            |entry: &Entry| entry.is(kind) && entry.get("JUMP_USER") == self.name() && fits(entry);
-        let found = self.lab.journal.wait(self.mark, 1, PATIENCE, mine);
-        found.into_iter().next().with_context(|| {
-            let seen = self
-                .lab
-                .journal
-                .since(self.mark, |entry| entry.get("JUMP_USER") == self.name());
-            let seen: Vec<_> = seen.iter().map(ToString::to_string).collect();
-            format!(
-                "no fitting {kind} for {}; there were:\n{}",
-                self.name(),
-                seen.join("\n")
-            )
-        })
-    }
-
-    /// The events about this admin so far, of one kind.
-    #[must_use]
-    pub fn events(&self, kind: &str) -> Vec<Entry> {
-        self.lab.journal.since(self.mark, |entry| {
-            entry.is(kind) && entry.get("JUMP_USER") == self.name()
-        })
-    }
-
-    /// Waits for `count` events of one kind; returns what has come.
-    #[must_use]
-    pub fn wait_events(&self, kind: &str, count: usize) -> Vec<Entry> {
-        let mine = |entry: &Entry| entry.is(kind) && entry.get("JUMP_USER") == self.name();
-        self.lab.journal.wait(self.mark, count, PATIENCE, mine)
-    }
 }

@@ -11,14 +11,19 @@
 //!   runs programs in it, [`journal`] follows what it writes down.
 //! - [`network`]: who has which address, and which services listen.
 //! - [`seat`]: an admin at the client machine, with ssh, key and authenticator.
-//! - [`lab`]: bastion, two targets and a client, with the product installed.
+//! - [`bastion`]: a machine with the product installed and its policy;
+//!   [`stock`]: a jump host without us.
+//! - [`lab`]: bastion, two targets and a client; [`admin`]: who is hired there.
 //! - [`story`]: what the scenarios use to say what they expect.
 //!
-//! The scenarios stand in `tests/tests/scenarios`, one short story per file.
+//! The scenarios stand in `tests/tests/scenarios`, the attacks, by number, in
+//! `tests/tests/attacks`.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod authenticator;
 pub mod base;
+pub mod bastion;
 pub mod ground;
 pub mod journal;
 pub mod lab;
@@ -27,4 +32,5 @@ pub mod network;
 pub mod policy;
 pub mod process;
 pub mod seat;
+pub mod stock;
 pub mod story;

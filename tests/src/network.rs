@@ -52,6 +52,20 @@ pub const BASTION: Place = Place {
     routes: &["169.254.169.254 dev servers0"],
     services: false,
 };
+/// A jump host as Debian ships it.
+pub const STOCK: Place = Place {
+    name: "stock",
+    addresses: &["10.77.1.4/24", "fd77:1::4/64"],
+    second: &["10.77.2.4/24", "fd77:2::4/64"],
+    ..BASTION
+};
+/// A bastion whose sessions run any program.
+pub const OPEN: Place = Place {
+    name: "open",
+    addresses: &["10.77.1.5/24", "fd77:1::5/64"],
+    second: &["10.77.2.5/24", "fd77:2::5/64"],
+    ..BASTION
+};
 /// The admins' machine.
 pub const CLIENT: Place = Place {
     name: "client",
@@ -187,12 +201,15 @@ pub fn lay() -> Result<()> {
     Ok(())
 }
 
-/// `/etc/hosts` of every machine. The client learns the bastion's name only: targets are named where they are reached from.
+/// `/etc/hosts` of a machine. The client learns the bastion's name only: targets are named where they are reached from.
 #[must_use]
 pub fn hosts(place: &Place) -> String {
     let mut known = vec![&BASTION];
-    if place.network == SERVERS || place.name == BASTION.name {
+    if place.network == SERVERS || place.has_second() {
         known.extend([&DB1, &DB2]);
+    }
+    if place.network == OFFICE && place.has_second() && place.name != BASTION.name {
+        known.push(place);
     }
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost\n");
     for other in known {

@@ -143,7 +143,7 @@ impl Seat {
     fn config(&self) -> String {
         format!(
             "Host *\n  IdentityFile ~/.ssh/id_ed25519\n  IdentitiesOnly yes\n  StrictHostKeyChecking yes\n\
-             Host bastion\n  User {}\n  NumberOfPasswordPrompts 1\n\
+             Host bastion open stock\n  User {}\n  NumberOfPasswordPrompts 1\n\
              Host db1 db2 10.77.2.* fd77:2::*\n  User {TARGET_ACCOUNT}\n",
             self.name
         )
@@ -153,6 +153,12 @@ impl Seat {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The uid of the account on the client machine.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid
     }
 
     /// The public key, as for `keys` in the policy.
@@ -289,8 +295,8 @@ fn lines(path: &Path) -> usize {
     fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 
-/// `known_hosts` for all servers, by name and by each address.
-fn known_hosts(servers: &[&Machine]) -> Result<String> {
+/// `known_hosts` for servers, by name and by each address.
+pub(crate) fn known_hosts(servers: &[&Machine]) -> Result<String> {
     let mut text = String::new();
     for server in servers {
         let place = server.place();

@@ -1,12 +1,14 @@
-//! The scenarios, told one after the other in a lab that is booted once.
+//! The scenarios and the attacks, tried in a lab that is booted once.
 //!
-//! `cargo xtask lab bookworm [FILTER]` runs them. Scenarios run side by side,
-//! each with admins of its own; one that stops or breaks something on the
-//! bastion runs alone.
+//! `cargo xtask lab bookworm [FILTER]` runs them. They run side by side, each
+//! with admins of its own; one that stops or breaks something that others use
+//! runs alone. With `--known-attacks` no host is booted: the list of attacks
+//! is checked and printed as `docs/known-attacks.md`.
 
+use attacks::ATTACKS;
 use jump_lab::base;
 use jump_lab::ground::{self, Ground};
-use jump_lab::journal::Mark;
+use jump_lab::journal::{Journal, Mark};
 use jump_lab::lab::{self, Lab};
 use libtest_mimic::{Arguments, Failed, Trial};
 use scenarios::{SCENARIOS, Scenario};
@@ -14,17 +16,22 @@ use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+mod attacks;
 mod scenarios;
 
+/// Asks for the document instead of a run.
+const KNOWN_ATTACKS: &str = "--known-attacks";
 /// How many scenarios run side by side unless `--test-threads` says otherwise: most of them wait most of the time.
 const SIDE_BY_SIDE: usize = 4;
 
 fn main() -> ExitCode {
+    if std::env::args().any(|word| word == KNOWN_ATTACKS) {
+        return known_attacks();
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
     if arguments.list {
-        let trials = SCENARIOS
-            .iter()
+        let trials = all()
             .map(|scenario| Trial::test(scenario.name, || Ok(())))
             .collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
@@ -33,14 +40,36 @@ fn main() -> ExitCode {
     ground::stand_on(
         || base::tree(&suite).map(drop),
         |ground| {
+            attacks::list::check()?;
             let lab = Arc::new(open(ground, &suite)?);
-            let trials = SCENARIOS
-                .iter()
-                .map(|scenario| trial(&lab, *scenario))
-                .collect();
+            let trials = all().map(|scenario| trial(&lab, *scenario)).collect();
             Ok(libtest_mimic::run(&arguments, trials).exit_code())
         },
     )
+}
+
+/// What there is to run: the last scenario looks back at everything, so attacks come first.
+fn all() -> impl Iterator<Item = &'static Scenario> {
+    let attacks = ATTACKS.iter().flat_map(|attack| attack.tests);
+    attacks.chain(SCENARIOS)
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the document, or why there is none"
+)]
+fn known_attacks() -> ExitCode {
+    match attacks::list::check() {
+        Ok(()) => {
+            print!("{}", attacks::list::document());
+            ExitCode::SUCCESS
+        }
+        Err(trouble) => {
+            eprintln!("tests/tests/attacks/mod.rs: {trouble:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "long work shows progress")]
@@ -53,7 +82,7 @@ fn open(ground: &Ground, suite: &str) -> anyhow::Result<Lab> {
         begin.elapsed().as_secs_f32()
     );
     lab.install(&package)
-        .map_err(|trouble| anyhow::anyhow!("{trouble:#}\n{}", meanwhile(&lab, Mark::default())))?;
+        .map_err(|trouble| anyhow::anyhow!("{trouble:#}{}", meanwhile(&lab, [None; 3])))?;
     eprintln!(
         "lab: {} is installed after {:.1} s",
         package.display(),
@@ -71,22 +100,33 @@ fn trial(lab: &Arc<Lab>, scenario: Scenario) -> Trial {
         } else {
             _shared = lab.peace.read().unwrap_or_else(PoisonError::into_inner);
         }
-        let mark = lab.journal.mark();
+        let marks = journals(&lab).map(|(_, journal)| journal.map(Journal::mark));
         (scenario.tell)(&lab)
-            .map_err(|trouble| Failed::from(format!("{trouble:#}\n{}", meanwhile(&lab, mark))))
+            .map_err(|trouble| Failed::from(format!("{trouble:#}{}", meanwhile(&lab, marks))))
     })
 }
 
-/// What the bastion wrote down since `mark`, for the reader of a failure.
-fn meanwhile(lab: &Lab, mark: Mark) -> String {
-    let journal: Vec<_> = lab
-        .journal
-        .since(mark, |_| true)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    format!(
-        "--- the bastion's journal meanwhile\n{}",
-        journal.join("\n")
-    )
+/// Every journal of the lab that is followed.
+fn journals(lab: &Lab) -> [(&'static str, Option<&Journal>); 3] {
+    [
+        ("bastion", Some(&lab.journal)),
+        (
+            "open bastion",
+            lab.open_bastion_so_far().map(|open| &open.journal),
+        ),
+        ("stock host", lab.stock_so_far().map(|stock| &stock.journal)),
+    ]
+}
+
+/// What the hosts wrote down since `marks`, for the reader of a failure.
+fn meanwhile(lab: &Lab, marks: [Option<Mark>; 3]) -> String {
+    let mut told = String::new();
+    for ((host, journal), mark) in journals(lab).into_iter().zip(marks) {
+        let Some(journal) = journal else { continue };
+        told.push_str(&format!("\n--- the {host}'s journal meanwhile"));
+        for entry in journal.since(mark.unwrap_or_default(), |_| true) {
+            told.push_str(&format!("\n{entry}"));
+        }
+    }
+    told
 }

@@ -10,6 +10,7 @@
     reason = "a program for a person at a terminal"
 )]
 
+mod docs;
 mod lab;
 mod packages;
 mod stages;
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND
   test --fast       the same without the lab
   lab SUITE [FILTER...]
                     the lab's scenarios on Debian SUITE (bookworm, trixie), all or those whose name holds FILTER
+  docs              write docs/known-attacks.md anew, from the tests
   deb [--profile P] target/packages/jump-server_<version>_amd64.deb
   rpm [--profile P] target/packages/jump-server-<version>-1.x86_64.rpm
 ";
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["test"] => stages::all(true),
         ["test", "--fast"] => stages::all(false),
         ["lab", suite, filter @ ..] => lab::scenarios(suite, filter),
+        ["docs"] => docs::write(),
         ["deb"] => packages::deb("release").map(|path| println!("{}", path.display())),
         ["deb", "--profile", profile] => {
             packages::deb(profile).map(|path| println!("{}", path.display()))

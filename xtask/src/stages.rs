@@ -1,7 +1,7 @@
 //! `cargo xtask test`: stage by stage, each with its time, all of them even when one fails.
 
 use crate::tools::{self, For};
-use crate::{Outcome, cargo, lab, packages, run};
+use crate::{Outcome, cargo, docs, lab, packages, run};
 use std::time::Instant;
 
 /// A part of the whole test.
@@ -37,6 +37,11 @@ const STAGES: &[Stage] = &[
         name: "unit and C-edge tests",
         slow: false,
         run: unit_tests,
+    },
+    Stage {
+        name: "known attacks",
+        slow: false,
+        run: docs::compare,
     },
     Stage {
         name: "rpm",

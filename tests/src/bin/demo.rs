@@ -12,8 +12,9 @@
 use anyhow::{Context, Result, ensure};
 use jump_lab::authenticator::Authenticator;
 use jump_lab::base;
+use jump_lab::bastion::{self, POLICY};
 use jump_lab::ground::{self, Ground};
-use jump_lab::lab::{self, Lab, POLICY};
+use jump_lab::lab::{self, Lab};
 use jump_lab::policy::window_closed_now;
 use jump_lab::process::Output;
 use jump_lab::seat::{Seat, append};
@@ -76,7 +77,7 @@ fn tell(ground: &Ground) -> Result<()> {
     chapter(
         "1. The package is installed, and the host becomes a jump server. Nobody can log in through it yet.",
     );
-    let installed = lab::install(&lab.bastion, &lab::package()?)?;
+    let installed = bastion::install(&lab.bastion, &lab::package()?)?;
     show_end(
         "root@bastion",
         "apt install ./jump-server_*.deb",

@@ -1,6 +1,5 @@
 //! What dies or breaks, opens nothing and locks nobody out.
 
-use super::forwards::open_master;
 use super::root_logs_in;
 use anyhow::{Result, ensure};
 use jump_lab::lab::Lab;
@@ -53,7 +52,7 @@ pub(crate) fn with_jumpd_unable_to_start_users_are_refused_and_root_logs_in(
 /// Given a session with an open connection, when jumpd and the guard's listener are restarted, then it goes on under its rules.
 pub(crate) fn a_restart_of_everything_keeps_sessions_and_their_rules(lab: &Lab) -> Result<()> {
     let beth = lab.admin("beth").may_reach_databases().arrive()?;
-    let mut master = open_master(&beth, &[])?;
+    let mut master = beth.open_master(&[])?;
     let mut open = beth
         .seat
         .command("ssh")

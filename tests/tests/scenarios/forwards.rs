@@ -1,27 +1,11 @@
 //! What goes through, and to where.
 
 use anyhow::{Result, ensure};
-use jump_lab::lab::{Admin, Lab};
+use jump_lab::admin::Admin;
+use jump_lab::lab::Lab;
 use jump_lab::network::{ECHO, METADATA, QUARTER, UNLISTED};
-use jump_lab::process::{Output, Running};
-use jump_lab::story::PATIENCE;
+use jump_lab::process::Output;
 use std::time::Duration;
-
-/// A connection of the admin's that is open and shared by what follows.
-pub(crate) fn open_master(admin: &Admin<'_>, more: &[&str]) -> Result<Running> {
-    let code = admin.authenticator()?.any_code()?;
-    let mut args = vec!["-M", "-S", "master", "-N", "-v"];
-    args.extend(more);
-    args.push("bastion");
-    let mut master = admin
-        .seat
-        .answering(&[code])?
-        .ssh(args.into_iter().map(str::to_owned))
-        .start()?;
-    master.wait_for("Entering interactive session", PATIENCE)?;
-    admin.event("session.opened")?;
-    Ok(master)
-}
 
 /// `ssh -W` over the shared connection.
 fn through(admin: &Admin<'_>, destination: &str, input: &str) -> Result<Output> {
@@ -64,7 +48,7 @@ pub(crate) fn scp_rsync_and_sftp_go_through(lab: &Lab) -> Result<()> {
 pub(crate) fn bytes_and_duration_are_exact(lab: &Lab) -> Result<()> {
     const SENT: usize = 1_000_000;
     let leo = lab.admin("leo").may_reach_databases().arrive()?;
-    let master = open_master(&leo, &[])?;
+    let master = leo.open_master(&[])?;
     // The target reads to the end and sends a quarter back: both ways end in good order.
     let output = through(&leo, &format!("db1:{QUARTER}"), &"x".repeat(SENT))?;
     ensure!(
@@ -100,7 +84,7 @@ pub(crate) fn local_and_dynamic_forwards_go_to_targets_only(lab: &Lab) -> Result
     let mia = lab.admin("mia").may_reach_databases().arrive()?;
     let listed = format!("16432:db1:{ECHO}");
     let unlisted = format!("16433:db2:{ECHO}");
-    let _master = open_master(&mia, &["-L", &listed, "-L", &unlisted, "-D", "16434"])?;
+    let _master = mia.open_master(&["-L", &listed, "-L", &unlisted, "-D", "16434"])?;
     let echo = |args: &[&str]| {
         mia.seat
             .command("nc")
@@ -141,7 +125,7 @@ pub(crate) fn local_and_dynamic_forwards_go_to_targets_only(lab: &Lab) -> Result
 /// Given a rule for three ports of db1, then every other address, however it is spelt, and every other port is refused when it is connected to.
 pub(crate) fn every_other_address_and_port_is_refused_at_connect_time(lab: &Lab) -> Result<()> {
     let nick = lab.admin("nick").may_reach_databases().arrive()?;
-    let _master = open_master(&nick, &[])?;
+    let _master = nick.open_master(&[])?;
     let allowed = through(&nick, &format!("db1:{ECHO}"), "hello\n")?;
     ensure!(allowed.text() == "hello", "{allowed}");
     // Each reaches something that answers where nothing defends it.
@@ -218,7 +202,7 @@ pub(crate) fn every_other_address_and_port_is_refused_at_connect_time(lab: &Lab)
 /// Given requests for anything but a connection from the bastion to a target, then sshd refuses them.
 pub(crate) fn remote_agent_x11_and_unix_forwards_are_refused(lab: &Lab) -> Result<()> {
     let olga = lab.admin("olga").may_reach_databases().arrive()?;
-    let _master = open_master(&olga, &[])?;
+    let _master = olga.open_master(&[])?;
     let mux = |args: &[&str]| {
         olga.seat
             .command("ssh")

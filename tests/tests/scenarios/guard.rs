@@ -1,6 +1,5 @@
 //! The session's guard.
 
-use super::forwards::open_master;
 use anyhow::{Context, Result, ensure};
 use jump_lab::lab::Lab;
 use jump_lab::network::ECHO;
@@ -9,7 +8,7 @@ use jump_lab::story::{PATIENCE, wait_for};
 /// Given `ssh -N`, when its guard is killed, then the kernel kills the session with it.
 pub(crate) fn a_session_dies_with_its_guard(lab: &Lab) -> Result<()> {
     let xena = lab.admin("xena").may_reach_databases().arrive()?;
-    let master = open_master(&xena, &[])?;
+    let master = xena.open_master(&[])?;
     let uid = xena.uid;
     let session = xena.event("session.opened")?.get("JUMP_SESSION").to_owned();
     let shown = lab
@@ -43,7 +42,7 @@ pub(crate) fn a_session_dies_with_its_guard(lab: &Lab) -> Result<()> {
 /// Given `ssh -N` with an open connection, when an operator kills the session, then nothing of it is left.
 pub(crate) fn an_operator_ends_a_session_without_a_channel(lab: &Lab) -> Result<()> {
     let yves = lab.admin("yves").may_reach_databases().arrive()?;
-    let master = open_master(&yves, &[])?;
+    let master = yves.open_master(&[])?;
     let mut open = yves
         .seat
         .command("ssh")

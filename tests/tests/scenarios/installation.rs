@@ -1,6 +1,7 @@
 //! From a stock Debian to a jump server.
 
 use anyhow::{Context, Result, ensure};
+use jump_lab::bastion;
 use jump_lab::lab::{self, Lab};
 use jump_lab::network::{BASTION, Place};
 use jump_lab::seat::{Seat, append};
@@ -21,7 +22,6 @@ pub(crate) fn the_lab_itself_is_sound(lab: &Lab) -> Result<()> {
     let fresh = lab.another(&FRESH)?;
     let seat = Seat::take(&lab.client, &[&fresh, &lab.db1], "stock")?;
     append(&fresh, "/root/.ssh/authorized_keys", seat.key())?;
-    append(&fresh, "/etc/hosts", "10.77.2.11 db1")?;
     let state = fresh
         .command("systemctl")
         .args(["is-system-running"])
@@ -72,7 +72,7 @@ pub(crate) fn a_package_touches_nothing_before_setup_and_leaves_nothing_after_pu
             .success()
     };
     let stock = run(SUMS)?.text();
-    lab::install(&trial, &lab::package()?)?;
+    bastion::install(&trial, &lab::package()?)?;
     let sshd_and_pam = |sums: &str| -> Vec<String> {
         sums.lines()
             .filter(|line| !line.contains("nsswitch"))
@@ -151,10 +151,10 @@ pub(crate) fn names_are_known_inside_nscd_sudo_and_cron(lab: &Lab) -> Result<()>
     let names = lab.another(&NAMES)?;
     let seat = Seat::take(&lab.client, &[&names], "sam")?;
     let run = |line: &str| names.shell(line).run()?.success();
-    lab::install(&names, &lab::package()?)?;
+    bastion::install(&names, &lab::package()?)?;
     run("jumpctl setup --yes")?;
     names.write(
-        lab::POLICY,
+        bastion::POLICY,
         format!(
             "version = 1\n[users.sam]\nuid = 71001\nkeys = [\"{}\"]\n",
             seat.key()

@@ -1,8 +1,8 @@
 //! The sysadmin's file.
 
-use super::forwards::open_master;
 use anyhow::{Context, Result, ensure};
-use jump_lab::lab::{Lab, POLICY};
+use jump_lab::bastion::POLICY;
+use jump_lab::lab::Lab;
 use jump_lab::network::ECHO;
 use jump_lab::story::PATIENCE;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ pub(crate) fn a_broken_edit_changes_nothing(lab: &Lab) -> Result<()> {
 /// Given a session with an open connection, when an edit takes its rule away, then within a second nothing of it is left.
 pub(crate) fn what_a_saved_edit_forbids_is_cut(lab: &Lab) -> Result<()> {
     let uma = lab.admin("uma").may_reach_databases().arrive()?;
-    let mut master = open_master(&uma, &[])?;
+    let mut master = uma.open_master(&[])?;
     let mut open = uma
         .seat
         .command("ssh")
@@ -84,7 +84,7 @@ pub(crate) fn what_a_saved_edit_forbids_is_cut(lab: &Lab) -> Result<()> {
 /// Given questions that the guard has answered, then `explain` gives the same answers.
 pub(crate) fn explain_says_what_the_guard_does(lab: &Lab) -> Result<()> {
     let vera = lab.admin("vera").may_reach_databases().arrive()?;
-    let _master = open_master(&vera, &[])?;
+    let _master = vera.open_master(&[])?;
     for destination in [
         format!("db1:{ECHO}"),
         format!("db2:{ECHO}"),

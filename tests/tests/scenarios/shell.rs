@@ -37,7 +37,7 @@ pub(crate) fn the_bastion_alone_gives_the_restricted_shell(lab: &Lab) -> Result<
 /// Given any command that is not the shell's own, then it is refused with 126 and one sentence, and nothing runs.
 pub(crate) fn every_other_command_is_refused(lab: &Lab) -> Result<()> {
     let quinn = lab.admin("quinn").may_reach_databases().arrive()?;
-    let _master = super::forwards::open_master(&quinn, &[])?;
+    let _master = quinn.open_master(&[])?;
     let commands = [
         "id",
         "sh",

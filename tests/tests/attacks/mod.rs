@@ -1,0 +1,397 @@
+//! The attacks on jump servers, by number. The number stays.
+//!
+//! Each is tried for real in the lab: first where the defence is absent (a
+//! stock host, [`Lab::stock`]; a bastion that lets any program run inside a
+//! session, [`Lab::open_bastion`]; one defence switched off), where it must
+//! work; then on the bastion, where it must fail and the journal must say so.
+//! `docs/known-attacks.md` is printed from this list (`cargo xtask docs`).
+//!
+//! [`Lab::stock`]: jump_lab::lab::Lab::stock
+//! [`Lab::open_bastion`]: jump_lab::lab::Lab::open_bastion
+
+use crate::scenarios::Scenario;
+
+mod a01;
+pub(crate) mod list;
+
+/// An attack.
+pub(crate) struct Attack {
+    /// Its number, for ever.
+    pub(crate) number: u8,
+    /// What an attacker does, in one line.
+    pub(crate) attack: &'static str,
+    /// Where to look in the source.
+    pub(crate) stopped_by: &'static str,
+    /// The tests of this lab that try it; their names begin with the number.
+    pub(crate) tests: &'static [Scenario],
+    /// Further tests: folder, names.
+    pub(crate) also: &'static [(&'static str, &'static [&'static str])],
+}
+
+macro_rules! attacks {
+    ($($number:literal: $attack:literal,
+        stopped by $stopped_by:literal,
+        tried by [$($how:ident $module:ident :: $name:ident,)*],
+        also by [$($folder:literal: $($other:ident)+,)*];
+    )*) => {
+        /// All of them.
+        pub(crate) const ATTACKS: &[Attack] = &[$(Attack {
+            number: $number,
+            attack: $attack,
+            stopped_by: $stopped_by,
+            tests: &[$(Scenario {
+                name: stringify!($name),
+                alone: attacks!(@$how),
+                tell: $module::$name,
+            },)*],
+            also: &[$(($folder, &[$(stringify!($other)),+]),)*],
+        },)*];
+    };
+    (@beside) => { false };
+    (@alone) => { true };
+}
+
+/// The attacks that no test tries, and why.
+pub(crate) const NOT_TESTED: &[(u8, &str)] = &[
+    (4, "not yet tested"),
+    (7, "not yet tested"),
+    (8, "not yet tested"),
+    (9, "not yet tested"),
+    (10, "not yet tested"),
+    (15, "not yet tested"),
+    (16, "not yet tested"),
+    (27, "not yet tested"),
+    (31, "nothing to try yet"),
+    (36, "not stopped: see [threat-model.md](threat-model.md)"),
+    (37, "not yet tested"),
+];
+
+// `beside` runs beside other tests, `alone` stops or breaks something that others use.
+attacks! {
+    1: "`-L`/`-W` to a host or port that is not listed, to services on the bastion itself, to cloud metadata",
+        stopped by "decision by address and port; own, loopback and link-local addresses refused",
+        tried by [
+            beside a01::a01_a_forward_reaches_what_is_listed_and_nothing_else,
+            beside a01::a01_a_program_reaches_what_is_listed_and_nothing_else,
+        ],
+        also by [
+            "tests": every_other_address_and_port_is_refused_at_connect_time local_and_dynamic_forwards_go_to_targets_only,
+        ];
+
+    2: "spellings of an address: `127.1`, `0`, `0x7f.1`, `2130706433`, `::ffff:127.0.0.1`, `[::]`, zone ids, NAT64, 6to4, port 0",
+        stopped by "the kernel's own form of the address is judged; embedded addresses refused",
+        tried by [],
+        also by [
+            "tests": every_other_address_and_port_is_refused_at_connect_time,
+            "crates/policy": own_and_special_addresses_need_to_be_listed_literally the_ipv6_spelling_of_an_ipv4_address_changes_nothing,
+            "jump-guard": an_address_is_judged_as_what_it_is,
+        ];
+
+    3: "a listed name re-pointed to loopback, metadata or another target",
+        stopped by "jumpd resolves names itself and judges the address at connect",
+        tried by [],
+        also by [
+            "crates/policy": a_name_is_judged_by_its_addresses_not_by_its_spelling,
+        ];
+
+    4: "the second address of a happy-eyeballs connect is not listed",
+        stopped by "every `connect(2)` is judged",
+        tried by [],
+        also by [];
+
+    5: "`direct-streamlocal` to D-Bus, docker, journald or the suite's own sockets",
+        stopped by "`AllowStreamLocalForwarding no`; the guard connects no Unix stream socket but the shell's",
+        tried by [],
+        also by [
+            "tests": remote_agent_x11_and_unix_forwards_are_refused,
+            "jump-guard": syslog_is_reached_and_other_sockets_are_not,
+        ];
+
+    6: "`-R` in all forms, `GatewayPorts`",
+        stopped by "`AllowTcpForwarding local`, `PermitListen none`; `listen(2)` refused by filter and Landlock",
+        tried by [],
+        also by [
+            "tests": remote_agent_x11_and_unix_forwards_are_refused,
+            "crates/sys": no_socket_is_bound_or_listens,
+        ];
+
+    7: "`-w` tun devices, through gaps in `restrict` or `DisableForwarding`",
+        stopped by "`PermitTunnel no`",
+        tried by [],
+        also by [];
+
+    8: "agent forwarding taken over by somebody else on the bastion",
+        stopped by "`AllowAgentForwarding no`",
+        tried by [],
+        also by [];
+
+    9: "X11 forwarding",
+        stopped by "`X11Forwarding no`",
+        tried by [],
+        also by [];
+
+    10: "`~/.ssh/rc`, `~/.ssh/environment`, `environment=`, `/etc/ssh/sshrc`",
+        stopped by "home is empty and root's; `PermitUserRC no`; `restrict` on every key",
+        tried by [],
+        also by [];
+
+    11: "`SendEnv` of `LD_PRELOAD`, `BASH_ENV`, `LC_*`, `TERM`, `TZ` …",
+        stopped by "the shell clears its environment",
+        tried by [],
+        also by [
+            "jump-shell": the_environment_is_gone,
+        ];
+
+    12: "`ssh host sh`, `-c`, subsystems, `scp -t`, `rsync --server`, `git-upload-pack`",
+        stopped by "`ForceCommand`; the shell runs none of it",
+        tried by [],
+        also by [
+            "tests": every_other_command_is_refused,
+            "jump-shell": everything_else_is_refused_and_written_down,
+        ];
+
+    13: "`internal-sftp`",
+        stopped by "`ForceCommand` goes before subsystems",
+        tried by [],
+        also by [
+            "tests": every_other_command_is_refused,
+            "jump-shell": everything_else_is_refused_and_written_down,
+        ];
+
+    14: "client escapes (`~C -L`), ControlMaster used after the right has ended",
+        stopped by "every connect is judged; an ended session has no process left",
+        tried by [],
+        also by [
+            "tests": what_a_saved_edit_forbids_is_cut an_operator_ends_a_session_without_a_channel,
+        ];
+
+    15: "chains a→b→a, the bastion to itself",
+        stopped by "own addresses refused",
+        tried by [],
+        also by [];
+
+    16: "forwards before the second factor is done",
+        stopped by "sshd serves no channel before PAM is done; filter and guard stand before the child exists",
+        tried by [],
+        also by [];
+
+    17: "`ssh -N` while PAM's session has failed: sshd keeps the connection",
+        stopped by "the child ends itself if `open_session` left no mark",
+        tried by [],
+        also by [
+            "tests": without_a_guard_no_session_stays a_missing_session_line_ends_the_login,
+        ];
+
+    18: "`MSG_FASTOPEN`, `sendmsg` with an address, io_uring, i386 and x32 calls, `socketcall`, a second thread that rewrites the address, recycled process ids, passed sockets, other address families, `CLONE_NEWUSER`",
+        stopped by "the session filter; the guard's single copy and its checks that the call still waits",
+        tried by [],
+        also by [
+            "jump-guard": a18_fast_open_reaches_nobody a18_only_tcp_udp_and_unix_sockets_come_into_being a18_socket_options_that_lead_elsewhere_are_refused a18_a42_a44_calls_that_lead_out_are_refused a18_x32_calls_end_the_process a18_i386_calls_end_the_process a18_an_address_that_changes_after_the_question_does_not_matter,
+        ];
+
+    19: "the guard killed, stopped, slow or restarted; policy changed in between",
+        stopped by "kernel refuses calls of a dead guard; every wait ends; stateless questions",
+        tried by [],
+        also by [
+            "tests": a_session_dies_with_its_guard a_restart_of_everything_keeps_sessions_and_their_rules,
+            "jump-guard": a19_without_jumpd_connects_are_refused_and_with_it_they_work_again a19_a_guard_that_dies_takes_the_users_child_along a19_after_the_guard_nothing_connects a_jumpd_that_hangs_means_no,
+        ];
+
+    20: "an outer seccomp listener is there already",
+        stopped by "the session is refused with a message that says so",
+        tried by [],
+        also by [
+            "jump-guard": a20_a_second_listener_is_refused_with_a_clear_message,
+        ];
+
+    21: "ptrace of one's own sshd child, core dumps, limits, stopping a recorder",
+        stopped by "filter, Landlock, non-dumpable",
+        tried by [],
+        also by [
+            "jump-shell": its_memory_is_closed_to_its_own_user,
+        ];
+
+    22: "survivors: `setsid`, `at`, cron, `systemd-run --user`, linger",
+        stopped by "the guard ends every process of the session; no program can be started in the first place",
+        tried by [],
+        also by [
+            "jump-guard": a_stopped_and_a_detached_process_end_too,
+        ];
+
+    23: "a one-time code used again: at the same instant, older, after the clock went back, after a restored file, on a full disk",
+        stopped by "lock, compare with the last accepted step, write and flush, then answer",
+        tried by [],
+        also by [
+            "crates/mfa": h2_accepted_steps_strictly_rise_and_no_code_is_accepted_twice h3_a_clock_stepped_back_brings_no_code_back h4_what_cannot_be_kept_is_denied h5_a_killed_process_leaves_a_whole_record,
+        ];
+
+    24: "guessing over many connections; finding out which users exist; locking somebody out on purpose",
+        stopped by "key first; limits on disk; the same prompts for all",
+        tried by [],
+        also by [
+            "crates/mfa": h11_no_failure_is_lost_among_64_threads_and_no_more_than_the_limit_are_looked_at h12_failures_are_counted_across_openings_of_the_store,
+        ];
+
+    25: "keyboard-interactive through `pam_permit` alone, passwords switched on elsewhere, `UsePAM no`, order of methods",
+        stopped by "`Match` settings of the drop-in; `account` demands the mark",
+        tried by [],
+        also by [
+            "tests": a_login_without_keyboard_interactive_is_refused,
+        ];
+
+    26: "a public key that was only offered taken as verified",
+        stopped by "only keys sshd reports as verified count",
+        tried by [],
+        also by [
+            "jumpd": the_key_is_the_one_that_sshd_verified no_key_is_read_where_none_was_verified,
+        ];
+
+    27: "certificates with empty or odd principals, wrong options, stale revocation",
+        stopped by "`TrustedUserCAKeys none` for policy users",
+        tried by [],
+        also by [];
+
+    28: "user names with 33 letters, `-o…`, `../`, line feeds, look-alikes, numbers, names of system users",
+        stopped by "names and uids are checked in the policy and in the index reader; local files win",
+        tried by [],
+        also by [
+            "crates/policy": names_of_users_and_groups_are_plain names_and_ids_of_local_files_are_conflicts,
+            "crates/accounts": names_that_tools_would_misread_are_refused,
+            "nss_jump": a_local_user_hides_ours a_tampered_index_gives_no_system_id,
+        ];
+
+    29: "the name service library inside nscd, sudo, cron; truncated or huge index; swapped while read",
+        stopped by "every offset checked; one `stat` per call; no lock, no socket",
+        tried by [],
+        also by [
+            "nss_jump": a_truncated_index_is_not_used an_index_replaced_while_threads_read_it children_of_threaded_processes_get_answers a_buffer_too_small_is_erange_and_never_overrun,
+            "crates/accounts": any_bytes_at_all_are_harmless,
+        ];
+
+    30: "line feeds, escapes and bidirectional text in names, commands, versions",
+        stopped by "escaped in every event and on the terminal",
+        tried by [],
+        also by [
+            "crates/audit": whatever_comes_is_one_bounded_line_of_printable_ascii,
+            "jump-shell": nothing_of_a_refused_command_steers_the_terminal,
+            "jumpctl": an_event_is_one_line_that_no_terminal_acts_on,
+        ];
+
+    31: "recorder: disk full, file renamed or truncated, last block missing",
+        stopped by "recordings are not in this release",
+        tried by [],
+        also by [];
+
+    32: "time: change of clocks, windows over midnight, steps, zones",
+        stopped by "time is an argument of the decision; half-open intervals in the zone of the window",
+        tried by [],
+        also by [
+            "crates/policy": the_skipped_hour_of_spring_contains_nothing the_doubled_hour_of_autumn_is_inside_both_times an_interval_over_midnight_belongs_to_the_day_it_starts_on,
+        ];
+
+    33: "resources: half-open logins, channel floods, ten thousand forwards",
+        stopped by "sshd's own limits; one guard per session; bounded waits",
+        tried by [],
+        also by [
+            "jump-guard": more_connects_at_once_than_anyone_needs_are_refused a_user_who_goes_away_mid_handshake_leaves_nothing,
+        ];
+
+    34: "upgrade, downgrade, purge with sessions open; package removed and PAM line left",
+        stopped by "one guard process per session; removal takes PAM back first, or stops",
+        tried by [],
+        also by [
+            "tests": a_package_touches_nothing_before_setup_and_leaves_nothing_after_purge a_restart_of_everything_keeps_sessions_and_their_rules,
+            "jumpctl": undo_is_byte_identical_on_any_file,
+            "jumpd": a_restart_forgets_neither_a_session_nor_a_connection,
+        ];
+
+    35: "policy: duplicate keys, typos, `*` at the edge of a name, host bits in a network, empty lists",
+        stopped by "strict parser",
+        tried by [],
+        also by [
+            "crates/policy": unknown_keys_are_refused_with_the_one_that_was_meant a_repeated_key_or_table_is_refused_and_the_rest_still_read empty_lists_are_refused_wherever_they_could_mean_all_or_none deny_beats_allow_in_any_order_and_only_where_it_applies a_truncated_text_never_grants_more,
+        ];
+
+    36: "an allowed target opens tunnels onward",
+        stopped by "not stopped: see [threat-model.md](threat-model.md)",
+        tried by [],
+        also by [];
+
+    37: "host key exchanged, algorithms downgraded, Terrapin",
+        stopped by "sshd's and the client's own",
+        tried by [],
+        also by [];
+
+    38: "`authorized_keys` in a home, key options smuggled in",
+        stopped by "`AuthorizedKeysFile none`; keys in the policy carry no options",
+        tried by [],
+        also by [
+            "crates/policy": keys_are_lines_without_options,
+        ];
+
+    39: "`Match` precedence, order of includes, `AllowUsers`",
+        stopped by "`setup` compares `sshd -T -C` with what it wrote",
+        tried by [],
+        also by [
+            "jumpctl": the_text_for_every_kind_of_user only_our_keywords_in_an_earlier_match_are_in_the_way a_weaker_setting_is_named,
+        ];
+
+    40: "one valid code from 64 logins at once; the same for a recovery code",
+        stopped by "as A23: exactly one wins",
+        tried by [],
+        also by [
+            "tests": a_code_typed_64_times_at_once_lets_one_in,
+            "crates/mfa": h1_of_64_processes_with_one_code_one_is_accepted h1_of_64_threads_with_one_recovery_code_one_is_accepted,
+        ];
+
+    41: "a Unix socket connected by the guard carries the guard's identity",
+        stopped by "the guard connects no stream socket for a user but jumpd's",
+        tried by [],
+        also by [
+            "jump-guard": syslog_is_reached_and_other_sockets_are_not,
+        ];
+
+    42: "`unshare(CLONE_FILES)`, threads without shared files, `clone3`: another socket of the same number",
+        stopped by "refused by the filter, or found by the thread's own pidfd",
+        tried by [],
+        also by [
+            "jump-guard": a18_a42_a44_calls_that_lead_out_are_refused,
+            "crates/sys": clone_by_flags,
+        ];
+
+    43: "a restarting signal during a mediated connect",
+        stopped by "the kernel's killable wait; where it has none, the result is remembered",
+        tried by [],
+        also by [
+            "jump-guard": a_restarted_call_is_answered_from_memory,
+        ];
+
+    44: "a second session of the same user: ptrace, reading memory, taking descriptors",
+        stopped by "filter and Landlock domain per session",
+        tried by [],
+        also by [
+            "jump-guard": a18_a42_a44_calls_that_lead_out_are_refused,
+        ];
+
+    45: "`ssh -tt host 'scp -t x; sh'` and relatives",
+        stopped by "no text ever reaches a shell",
+        tried by [],
+        also by [
+            "tests": every_other_command_is_refused,
+            "jump-shell": everything_else_is_refused_and_written_down nothing_that_means_more_to_a_real_shell_gets_through,
+        ];
+
+    46: "sshd's own placeholder password counted against a real account",
+        stopped by "not counted",
+        tried by [],
+        also by [
+            "jumpd": sshds_fake_password_is_told_from_a_code,
+        ];
+
+    47: "refusals make sshd ≥ 9.8 penalise a whole office",
+        stopped by "documented in [operations.md](operations.md)",
+        tried by [],
+        also by [
+            "jumpctl": penalties_are_spoken_of_only_where_they_bite,
+        ];
+}
