@@ -11,7 +11,7 @@ use crate::guard::{Guard, ask};
 use crate::unix::{Access, access};
 use jump_proto::{JudgeRequest, Reason, Reply, Request, Via};
 use jump_sys::process::{PidFd, TaskStatus};
-use jump_sys::seccomp::{Answer, Notification};
+use jump_sys::seccomp::{Answer, Call, Connect, Foreign, Notification, Row};
 use jump_sys::socket::{self, Kind, RawAddress};
 use nix::errno::Errno;
 use nix::libc;
@@ -20,45 +20,85 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Whether a call is decided by the task's uids alone.
-pub(crate) fn is_quick(call: &Notification) -> bool {
-    call.call != libc::SYS_connect
+/// Answers a call that takes no time to decide. connect(2) does: it is handed back.
+pub(crate) fn at_once(guard: &Guard, waiting: &Notification) -> Option<Connect> {
+    match waiting.call() {
+        Call::Connect(connect) => return Some(connect),
+        Call::Foreign(foreign) => end_foreigner(guard, waiting, foreign),
+        Call::Forbidden { row, errno } => refuse(guard, waiting, row, errno),
+        Call::RootOnly { row, errno, told } => root_only(guard, waiting, row, errno, told),
+        Call::Unknown => {
+            guard.answer(waiting.id, Answer::Errno(libc::EPERM));
+            guard.complain(format_args!("the filter is not the one of this guard"));
+        }
+    }
+    None
+}
+
+/// Ends a process that calls by another architecture's numbers.
+///
+/// Its call never runs, whatever becomes of the process.
+fn end_foreigner(guard: &Guard, waiting: &Notification, foreign: Foreign) {
+    let process = TaskStatus::read(waiting.tid).and_then(|status| PidFd::open_process(status.tgid));
+    // Only while it waits is the process the one that was looked up.
+    if guard.listener.id_valid(waiting.id) {
+        match process {
+            // Gone is well.
+            Ok(process) => drop(process.send_signal(libc::SIGKILL)),
+            Err(e) => guard.complain(format_args!("cannot end task {}: {e}", waiting.tid)),
+        }
+    }
+    guard.answer(waiting.id, Answer::Errno(libc::ENOSYS));
+    guard.refused_call(
+        "foreign",
+        format!("{foreign}: the filter knows this host's own numbers only; the process was ended"),
+    );
+}
+
+fn refuse(guard: &Guard, waiting: &Notification, row: &Row, errno: i32) {
+    note_member(guard, waiting);
+    guard.answer(waiting.id, Answer::Errno(errno));
+    guard.refused_call(row.call, format!("{}(2): {}", row.call, row.why));
+}
+
+/// Notes the caller among the session's processes, while it waits and cannot be another.
+fn note_member(guard: &Guard, waiting: &Notification) {
+    if let Ok(status) = TaskStatus::read(waiting.tid)
+        && guard.listener.id_valid(waiting.id)
+        && !status.is_root()
+    {
+        guard.members().note(status.tgid);
+    }
 }
 
 /// Calls that sshd's root monitor needs and nobody else gets.
 ///
 /// To let root's run as it stands is sound: its pointers may change, but a
 /// process that is root all through is sshd itself, before it became the user.
-pub(crate) fn decide_root_only(guard: &Guard, call: &Notification) {
-    let status = TaskStatus::read(call.tid);
-    if !guard.listener.id_valid(call.id) {
+fn root_only(guard: &Guard, waiting: &Notification, row: &Row, errno: i32, told: bool) {
+    let status = TaskStatus::read(waiting.tid);
+    if !guard.listener.id_valid(waiting.id) {
         return;
     }
     let Ok(status) = status else {
-        guard.answer(call.id, Answer::Errno(libc::EPERM));
+        guard.answer(waiting.id, Answer::Errno(errno));
         return;
     };
     if status.is_root() {
-        guard.answer(call.id, Answer::Continue);
+        guard.answer(waiting.id, Answer::Continue);
         return;
     }
     guard.members().note(status.tgid);
-    let errno = match call.call {
-        // As a kernel without it: libaudit and glibc then do without.
-        libc::SYS_socket => libc::EAFNOSUPPORT,
-        libc::SYS_bind => libc::EACCES,
-        _ => libc::EPERM,
-    };
-    guard.answer(call.id, Answer::Errno(errno));
-    if call.call != libc::SYS_socket {
-        guard.refused_locally(Reason::BadProtocol, None);
+    guard.answer(waiting.id, Answer::Errno(errno));
+    if told {
+        guard.refused_call(row.call, format!("{}(2): {}", row.call, row.why));
     }
 }
 
 /// A connect, from the copy of what was asked to the answer.
-pub(crate) fn decide_connect(guard: &Guard, call: &Notification) {
+pub(crate) fn decide_connect(guard: &Guard, call: &Notification, connect: Connect) {
     // Nothing to answer: the call has been interrupted, or its task is dead.
-    let Some(question) = Question::of(guard, call) else {
+    let Some(question) = Question::of(guard, call, connect) else {
         return;
     };
     let answer = match question {
@@ -80,10 +120,10 @@ struct Question {
 
 impl Question {
     /// `None` when the call no longer waits; `Err` when it is answered already.
-    fn of(guard: &Guard, call: &Notification) -> Option<Result<Self, Answer>> {
+    fn of(guard: &Guard, call: &Notification, connect: Connect) -> Option<Result<Self, Answer>> {
         let task = PidFd::open(call.tid);
         let status = TaskStatus::read(call.tid);
-        let asked = address::read(call.tid, call.args[1], call.args[2]);
+        let asked = address::read(call.tid, connect.address, connect.length);
         if !guard.listener.id_valid(call.id) {
             return None;
         }
@@ -105,7 +145,7 @@ impl Question {
         } else {
             guard.members().note(status.tgid);
         }
-        let socket = task.get_fd(call.args[0] as i32);
+        let socket = task.get_fd(connect.fd);
         if !guard.listener.id_valid(call.id) {
             return None;
         }
@@ -206,11 +246,12 @@ impl Question {
                 connect::once(guard, call, self.socket.as_fd(), &raw)
             }
             Access::Refuse => {
-                guard.complain(format_args!(
-                    "connect to the socket {} refused",
-                    path.display()
-                ));
-                guard.refused_locally(Reason::BadProtocol, None);
+                if guard.refused_locally(Reason::BadProtocol, None) {
+                    guard.complain(format_args!(
+                        "connect to the socket {} refused",
+                        path.display()
+                    ));
+                }
                 Some(Answer::Errno(libc::EACCES))
             }
             Access::RefuseQuietly => Some(Answer::Errno(libc::EACCES)),

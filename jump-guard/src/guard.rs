@@ -3,14 +3,17 @@
 //! One thread receives; each connect gets a thread of its own, because jumpd
 //! may take seconds and a TCP handshake minutes, and everything else of the
 //! session must not wait for it. A further thread holds the connection on
-//! which jumpd pushes, and makes it anew for as long as jumpd is away.
+//! which jumpd pushes, and makes it anew for as long as jumpd is away; another
+//! tells jumpd what was refused without asking it.
 
+use crate::budget::Budget;
 use crate::connect::Connects;
 use crate::decision;
 use crate::end::End;
 use crate::members::Members;
 use crate::places::Places;
 use crate::post::attach;
+use crate::refusals::{Refusal, Refusals};
 use crate::report::complain;
 use jump_proto::{Channel, Push, Reason, Reply, Request, SessionId, TIMEOUT};
 use jump_sys::process::allow_interrupts;
@@ -21,15 +24,17 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Calls of one session that are being worked on at the same time.
 const AT_ONCE: usize = 64;
-/// Refusals that wait for being told to jumpd; what is beyond is only counted.
-const UNTOLD: usize = 256;
+/// Lines in the unit's journal that one session may cause at once; then one for each [`LINE`].
+const LINES: u32 = 100;
+const LINE: Duration = Duration::from_secs(1);
+/// How long the last refusals may take to be told.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often deadlines and members are looked at.
 const TICK: u16 = 1000;
 /// How often an interrupted call is looked for while a handshake is under way.
@@ -69,7 +74,8 @@ pub(crate) struct Guard {
     ending: Mutex<Option<&'static str>>,
     busy: AtomicUsize,
     members: Mutex<Members>,
-    untold: SyncSender<Request>,
+    refusals: Refusals,
+    lines: Mutex<(Budget, u64)>,
     wake: UnixStream,
 }
 
@@ -82,7 +88,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Ready {
     guard: Arc<Guard>,
     woken: UnixStream,
-    untold: Receiver<Request>,
 }
 
 impl Guard {
@@ -91,7 +96,6 @@ impl Guard {
         let (woken, wake) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
         wake.set_nonblocking(true)?;
-        let (untold, told) = sync_channel(UNTOLD);
         let guard = Self {
             session: post.session,
             waitkill: post.waitkill,
@@ -104,13 +108,13 @@ impl Guard {
             ending: Mutex::new(None),
             busy: AtomicUsize::new(0),
             members: Mutex::new(Members::of(post.monitor)),
-            untold,
+            refusals: Refusals::new(),
+            lines: Mutex::new((Budget::new(LINES, LINE, Instant::now()), 0)),
             wake,
         };
         Ok(Ready {
             guard: Arc::new(guard),
             woken,
-            untold: told,
         })
     }
 
@@ -129,21 +133,42 @@ impl Guard {
         let _awake = (&self.wake).write(&[1]);
     }
 
-    /// Tells jumpd of a refusal that it was not asked about, without waiting for it.
-    pub(crate) fn refused_locally(&self, reason: Reason, destination: Option<SocketAddr>) {
-        let refused = Request::RefusedLocally {
-            session: self.session.clone(),
+    /// Has jumpd told of a refusal that it was not asked about, without waiting for it.
+    pub(crate) fn refused_locally(&self, reason: Reason, destination: Option<SocketAddr>) -> bool {
+        let refusal = Refusal {
             reason,
             destination,
+            detail: None,
         };
-        if self.untold.try_send(refused).is_err() {
-            self.complain(format_args!(
-                "too many refusals to tell jumpd: {reason} {destination:?}"
-            ));
-        }
+        self.refusals.note("connect", refusal, Instant::now())
     }
 
+    /// As [`Guard::refused_locally`], of a call that nobody may make.
+    pub(crate) fn refused_call(&self, call: &'static str, detail: String) -> bool {
+        let refusal = Refusal {
+            reason: Reason::ForbiddenCall,
+            destination: None,
+            detail: Some(detail),
+        };
+        self.refusals.note(call, refusal, Instant::now())
+    }
+
+    /// A line for the unit's journal. A session cannot make lines without end.
     pub(crate) fn complain(&self, what: std::fmt::Arguments<'_>) {
+        let unwritten = {
+            let mut lines = lock(&self.lines);
+            if !lines.0.take(Instant::now()) {
+                lines.1 += 1;
+                return;
+            }
+            std::mem::take(&mut lines.1)
+        };
+        if unwritten > 0 {
+            complain(format_args!(
+                "session={} {unwritten} lines were not written",
+                self.session
+            ));
+        }
         complain(format_args!("session={} {what}", self.session));
     }
 
@@ -164,11 +189,7 @@ pub(crate) fn ask(guard: &Guard, request: &Request) -> Result<Reply, jump_proto:
 impl Ready {
     /// Guards the session until its last process is gone.
     pub(crate) fn stand(self, jumpd: Channel) {
-        let Self {
-            guard,
-            woken,
-            untold,
-        } = self;
+        let Self { guard, woken } = self;
         let threads = [
             spawn({
                 let guard = Arc::clone(&guard);
@@ -176,7 +197,7 @@ impl Ready {
             }),
             spawn({
                 let guard = Arc::clone(&guard);
-                move || tell(&guard, &untold)
+                move || tell(&guard)
             }),
         ];
         if threads.iter().any(Result::is_err) {
@@ -264,10 +285,9 @@ fn receive(guard: &Arc<Guard>) {
             return;
         }
     };
-    if decision::is_quick(&notification) {
-        decision::decide_root_only(guard, &notification);
+    let Some(connect) = decision::at_once(guard, &notification) else {
         return;
-    }
+    };
     if guard.busy.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
         guard.busy.fetch_sub(1, Ordering::Relaxed);
         overload(guard, &notification);
@@ -275,7 +295,7 @@ fn receive(guard: &Arc<Guard>) {
     }
     let worker = Arc::clone(guard);
     let spawned = spawn(move || {
-        decision::decide_connect(&worker, &notification);
+        decision::decide_connect(&worker, &notification, connect);
         worker.busy.fetch_sub(1, Ordering::Relaxed);
     });
     if spawned.is_err() {
@@ -327,16 +347,38 @@ fn hear(guard: &Guard, jumpd: Channel) {
 }
 
 /// Tells jumpd what was refused without asking it, at jumpd's pace.
-fn tell(guard: &Guard, untold: &Receiver<Request>) {
-    while let Ok(request) = untold.recv() {
-        if let Err(e) = ask(guard, &request) {
-            guard.complain(format_args!("jumpd was not told: {e}: {request:?}"));
+fn tell(guard: &Guard) {
+    guard.refusals.tell(|refusal| {
+        let request = Request::RefusedLocally {
+            session: guard.session.clone(),
+            reason: refusal.reason,
+            destination: refusal.destination,
+            detail: refusal.detail.clone(),
+        };
+        match ask(guard, &request) {
+            Ok(Reply::Done) => true,
+            Ok(_) => {
+                unwritten(guard, refusal);
+                true
+            }
+            Err(_) => false,
         }
-    }
+    });
+}
+
+/// jumpd cannot write it down, and every refusal must stand in a journal.
+fn unwritten(guard: &Guard, refusal: &Refusal) {
+    guard.complain(format_args!(
+        "forward.denied outcome=failure reason={} destination={:?} detail={:?}: jumpd was not told",
+        refusal.reason, refusal.destination, refusal.detail
+    ));
 }
 
 /// The last process is gone; a jumpd that is away finds out by itself.
 fn said_goodbye(guard: &Guard) {
+    for refusal in guard.refusals.finish(LAST_WORDS) {
+        unwritten(guard, &refusal);
+    }
     for _ in 0..3 {
         if ask(
             guard,

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod budget;
 mod connect;
 mod decision;
 mod end;
@@ -25,6 +26,7 @@ mod listen;
 mod members;
 mod places;
 mod post;
+mod refusals;
 mod report;
 mod unix;
 

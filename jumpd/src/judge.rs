@@ -372,23 +372,29 @@ impl Jumpd {
         }
     }
 
-    /// A connect that the guard refused by itself.
+    /// A call that the guard refused by itself; false when it is none of this guard's sessions.
     pub(crate) fn refused_locally(
         &self,
         id: &SessionId,
         reason: Reason,
         destination: Option<SocketAddr>,
+        detail: Option<&str>,
         guard: i32,
-    ) {
+    ) -> bool {
         let asker = match self.sessions().get(id) {
-            Some(s) if s.guard.as_ref().is_some_and(|g| g.pid == guard) => s.asker(),
-            _ => return,
+            // After a restart of jumpd the guard tells before it has its post again.
+            Some(s) if s.opened && s.guard.as_ref().is_none_or(|g| g.pid == guard) => s.asker(),
+            _ => return false,
         };
         let mut event = asker.event(Kind::ForwardDenied).failure().reason(reason);
         if let Some(destination) = destination {
             event = event.destination(destination);
         }
+        if let Some(detail) = detail {
+            event = event.detail(detail);
+        }
         self.note(event);
+        true
     }
 }
 

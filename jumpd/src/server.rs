@@ -264,9 +264,15 @@ impl Server {
                 session,
                 reason,
                 destination,
+                detail,
             } => {
-                jumpd.refused_locally(&session, reason, destination, peer.pid);
-                channel.send(&Reply::Done)
+                let detail = detail.as_deref();
+                let known = jumpd.refused_locally(&session, reason, destination, detail, peer.pid);
+                channel.send(&if known {
+                    Reply::Done
+                } else {
+                    refused(Reason::NoSession, "no such session of this guard's")
+                })
             }
             Request::Ended { session } => {
                 jumpd.ended(&session, peer.pid);

@@ -236,7 +236,7 @@ kinds! {
         severity: Denied,
         outcome: Failure,
         subject: "Connection denied",
-        text: "A session tried to reach an address that it may not reach now; nothing was sent there. `reason` says why. Many of these from one session are a scan.",
+        text: "A session tried to reach an address that it may not reach now; nothing was sent there. `reason` says why. Many of these from one session are a scan. With `forbidden_call` it made a system call that no honest program of a session makes; `detail` says which and why it is refused. What a session does many times is written down in sum.",
         fields: "reason user uid session src dst_name dst rule via mfa key_fp sandbox policy detail",
     }
     /// Connection closed.

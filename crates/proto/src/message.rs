@@ -99,7 +99,7 @@ pub enum Request {
         /// Payload bytes received until now.
         bytes_received: u64,
     },
-    /// A session's guard: a connect was refused without asking (bad family, bad length, ...).
+    /// A session's guard: a call was refused without asking (forbidden, bad family, bad length, ...).
     RefusedLocally {
         /// The session.
         session: SessionId,
@@ -107,6 +107,9 @@ pub enum Request {
         reason: Reason,
         /// The address, where there was one.
         destination: Option<SocketAddr>,
+        /// What was refused, and why, in words.
+        #[serde(default)]
+        detail: Option<String>,
     },
     /// A session's guard: the last process of the session is gone. Answered by [`Reply::Done`].
     Ended {

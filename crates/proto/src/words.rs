@@ -152,6 +152,8 @@ reasons! {
     BadAddress => "bad_address",
     /// Not TCP, and not a query to the host's resolver.
     BadProtocol => "bad_protocol",
+    /// A system call that no process of a session may make; the detail says which and why.
+    ForbiddenCall => "forbidden_call",
     /// A query to one of the host's resolvers.
     Resolver => "resolver",
     /// The session is not, or no longer, known.

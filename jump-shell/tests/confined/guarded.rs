@@ -8,13 +8,13 @@ use crate::Tests;
 use crate::fake::Fake;
 use crate::shell::{ROLE as SHELL, Said, myself};
 use jump_sys::process::{PidFd, read_memory};
-use jump_sys::seccomp::{Answer, Listener, Notification, install_session_filter};
+use jump_sys::seccomp::{Answer, Call, Listener, Notification, install_session_filter};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::SocketAddrUnix;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -53,7 +53,7 @@ struct Guard {
     port: u16,
     /// How many calls it answers before it dies.
     lives: usize,
-    strange: Arc<Mutex<Vec<i64>>>,
+    strange: Arc<Mutex<Vec<String>>>,
 }
 
 impl Guard {
@@ -76,15 +76,17 @@ impl Guard {
     }
 
     fn judge(&self, listener: &Listener, call: &Notification) -> std::io::Result<Answer> {
-        if call.call != libc::SYS_connect {
-            self.strange.lock().unwrap().push(call.call);
-            return Ok(Answer::Errno(libc::EACCES));
-        }
-        let length = call.args[2].try_into().unwrap();
-        let address = read_memory(call.tid, call.args[1], length)?;
+        let connect = match call.call() {
+            Call::Connect(connect) => connect,
+            other => {
+                self.strange.lock().unwrap().push(format!("{other:?}"));
+                return Ok(Answer::Errno(libc::EACCES));
+            }
+        };
+        let length = connect.length.try_into().unwrap();
+        let address = read_memory(call.tid, connect.address, length)?;
         assert!(listener.id_valid(call.id));
-        let number = RawFd::try_from(call.args[0]).unwrap();
-        let socket = PidFd::open(call.tid)?.get_fd(number)?;
+        let socket = PidFd::open(call.tid)?.get_fd(connect.fd)?;
         match i32::from(u16::from_ne_bytes([address[0], address[1]])) {
             libc::AF_UNIX => {
                 let path = std::str::from_utf8(&address[2..])
@@ -141,7 +143,7 @@ fn run_guarded(jumpd: &Fake, wish: &str, port: u16, lives: usize) -> Said {
     guard.join().unwrap();
     assert_eq!(
         *strange.lock().unwrap(),
-        Vec::<i64>::new(),
+        Vec::<String>::new(),
         "calls that stop at the guard"
     );
     result

@@ -1,10 +1,12 @@
 //! From rows to classic BPF (seccomp(2), linux/bpf_common.h).
 //!
 //! The program is a chain of blocks, one per system call, each of which loads
-//! arguments and tests them. It begins with what no row may forget: a foreign
-//! architecture and, on x86-64, the x32 numbers end the process.
+//! arguments and tests them. It begins with what no row may forget: a call by a
+//! foreign architecture's table, or on x86-64 by the x32 numbers, goes to the
+//! guard, which ends the process; no row is tried on it.
 
-use super::rows::{Action, Row, Test, rows};
+use super::rows::rows;
+use super::table::{Action, Row, Test, union};
 use libc::sock_filter;
 
 /// `AUDIT_ARCH_*` of the architecture this is built for (linux/audit.h).
@@ -13,12 +15,12 @@ pub const ARCH: u32 = if cfg!(target_arch = "x86_64") {
 } else if cfg!(target_arch = "aarch64") {
     0xc000_00b7
 } else {
-    // No known architecture: the filter would end every process, which is the safe mistake.
+    // No known architecture: every call would be a foreign one, which is the safe mistake.
     0
 };
 
 /// Set in the number of every x32 call (asm/unistd.h); they run on the same `AUDIT_ARCH`.
-const X32: u32 = 0x4000_0000;
+pub(super) const X32: u32 = 0x4000_0000;
 
 // Offsets in struct seccomp_data.
 const NR: u32 = 0;
@@ -46,18 +48,18 @@ const fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
+const STOP: sock_filter = op(RETURN, libc::SECCOMP_RET_USER_NOTIF);
+const PASS: sock_filter = op(RETURN, libc::SECCOMP_RET_ALLOW);
+
 const fn ret(action: Action) -> sock_filter {
-    op(
-        RETURN,
-        match action {
-            Action::Allow => libc::SECCOMP_RET_ALLOW,
-            Action::Errno(errno) => {
-                libc::SECCOMP_RET_ERRNO | (errno as u32 & libc::SECCOMP_RET_DATA)
-            }
-            Action::Notify => libc::SECCOMP_RET_USER_NOTIF,
-            Action::Kill => libc::SECCOMP_RET_KILL_PROCESS,
-        },
-    )
+    match action {
+        Action::Allow => PASS,
+        Action::Quietly(errno) => op(
+            RETURN,
+            libc::SECCOMP_RET_ERRNO | (errno as u32 & libc::SECCOMP_RET_DATA),
+        ),
+        Action::Refuse(_) | Action::RootOnly { .. } | Action::Judge => STOP,
+    }
 }
 
 /// Offset of the low half of an argument, and of the high one.
@@ -84,7 +86,7 @@ fn test(test: &Test, miss: u8) -> Vec<sock_filter> {
                 let last = i + 1 == count;
                 code.push(jump(
                     EQUAL,
-                    *value,
+                    value.value,
                     count - i - 1,
                     if last { miss } else { 0 },
                 ));
@@ -92,10 +94,10 @@ fn test(test: &Test, miss: u8) -> Vec<sock_filter> {
             code
         }
         Test::Any { arg, bits } => {
-            vec![op(LOAD, halves(arg).0), jump(ANY_BIT, bits, 0, miss)]
+            vec![op(LOAD, halves(arg).0), jump(ANY_BIT, union(bits), 0, miss)]
         }
         Test::No { arg, bits } => {
-            vec![op(LOAD, halves(arg).0), jump(ANY_BIT, bits, miss, 0)]
+            vec![op(LOAD, halves(arg).0), jump(ANY_BIT, union(bits), miss, 0)]
         }
         Test::Pointer { arg } => {
             let (low, high) = halves(arg);
@@ -126,19 +128,19 @@ pub fn compile(rows: &[Row]) -> Vec<sock_filter> {
     let mut program = vec![
         op(LOAD, ARCHITECTURE),
         jump(EQUAL, ARCH, 1, 0),
-        ret(Action::Kill),
+        STOP,
         op(LOAD, NR),
         // syscall(-1) is how some programs ask for ENOSYS; the kernel gives it.
         jump(EQUAL, u32::MAX, 0, 1),
-        ret(Action::Allow),
+        PASS,
         jump(AT_LEAST, X32, 0, 1),
-        ret(Action::Kill),
+        STOP,
     ];
     for call in rows.chunk_by(|a, b| a.number == b.number) {
         let mut block: Vec<sock_filter> = call.iter().flat_map(row).collect();
         // Argument loads have overwritten the call's number: the block ends here in any case.
         if call.last().is_some_and(|last| !last.when.is_empty()) {
-            block.push(ret(Action::Allow));
+            block.push(PASS);
         }
         let number = call.first().map_or(u32::MAX, |first| first.number as u32);
         // A conditional jump reaches 255 instructions, an unconditional one any number.
@@ -146,7 +148,7 @@ pub fn compile(rows: &[Row]) -> Vec<sock_filter> {
         program.push(op(GO, block.len() as u32));
         program.append(&mut block);
     }
-    program.push(ret(Action::Allow));
+    program.push(PASS);
     program
 }
 

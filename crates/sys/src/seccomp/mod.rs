@@ -5,18 +5,22 @@
 //! filter is inherited by sshd's root monitor, by the user's sshd child and by
 //! whatever that executes. [`rows`] is the list, [`session_filter`] compiles
 //! it, [`interpret`] runs it without a kernel, [`install_session_filter`] puts
-//! it in force and [`Listener`] is the guard's end.
+//! it in force, [`Listener`] is the guard's end and [`Call`] what arrives there.
 
+mod call;
 mod compile;
 mod install;
 mod interpret;
 mod notify;
 mod rows;
+mod table;
 
+pub use call::{Call, Connect, Foreign};
 pub use compile::{ARCH, compile, session_filter};
 #[cfg(feature = "attacks")]
 pub use install::install_session_filter_without_waitkill;
 pub use install::{InstallError, SessionFilter, install_session_filter};
 pub use interpret::interpret;
 pub use notify::{Answer, Listener, Notification};
-pub use rows::{Action, Row, Test, rows};
+pub use rows::rows;
+pub use table::{Action, Named, Row, Test, row_of};

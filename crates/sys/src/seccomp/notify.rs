@@ -6,6 +6,7 @@
 //! [`Listener::id_valid`] after whatever was read from the task and before it
 //! is used, and copy memory once.
 
+use super::call::Call;
 use crate::check_int;
 use libc::{seccomp_notif, seccomp_notif_resp, seccomp_notif_sizes};
 use std::io;
@@ -18,10 +19,17 @@ pub struct Notification {
     pub id: u64,
     /// The waiting task, in the listener's pid namespace.
     pub tid: i32,
-    /// System call number.
-    pub call: libc::c_long,
-    /// Its arguments.
-    pub args: [u64; 6],
+    arch: u32,
+    number: i32,
+    args: [u64; 6],
+}
+
+impl Notification {
+    /// What is called: the only reading of the numbers that there is.
+    #[must_use]
+    pub fn call(&self) -> Call {
+        Call::of(self.arch, self.number, &self.args)
+    }
 }
 
 /// What becomes of a call that waited.
@@ -125,7 +133,8 @@ impl Listener {
         Ok(Some(Notification {
             id: raw.id,
             tid: raw.pid as i32,
-            call: libc::c_long::from(raw.data.nr),
+            arch: raw.data.arch,
+            number: raw.data.nr,
             args: raw.data.args,
         }))
     }
