@@ -2,6 +2,8 @@
 //! what the kernel would do. Other calls, other architectures, other halves of
 //! an argument: each that could matter has its line.
 
+#![allow(clippy::panic, reason = "tests fail by panicking")]
+
 use jump_sys::seccomp::{ARCH, Action, Call, Test, interpret, row_of, rows, session_filter};
 use libc::{c_long, seccomp_data};
 use std::collections::HashSet;
