@@ -44,7 +44,11 @@ pub enum Command {
         file: Option<PathBuf>,
     },
     /// Put /etc/jump/policy.toml into force, if it is right
-    Apply,
+    Apply {
+        /// Do nothing if jumpd has looked at exactly this text before
+        #[arg(long)]
+        if_new: bool,
+    },
     /// Say whether USER may reach HOST, by which rule, and when that changes
     Explain {
         /// Login name

@@ -37,7 +37,10 @@ impl Jumpd {
     /// [`Error::NoAnswer`], [`Error::Refused`].
     pub fn ask(&self, request: &Request) -> Result<Reply, Error> {
         let patience = match request {
-            Request::Apply | Request::Explain(_) | Request::MfaEnroll { .. } => SLOW,
+            Request::Apply
+            | Request::ApplyIfNew
+            | Request::Explain(_)
+            | Request::MfaEnroll { .. } => SLOW,
             _ => QUICK,
         };
         let reply = Channel::connect(&self.socket, patience)?.call(request)?;

@@ -2,9 +2,11 @@
 
 use crate::error::Error;
 use jump_policy::{HostFacts, Policy};
+use jump_proto::paths;
+use jump_proto::policy_file::{self, Links, Unreadable};
+use nix::unistd::{Gid, User, getgrouplist};
+use std::ffi::CString;
 use std::fs;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Reads and parses; all errors of the text become one sentence each in the error.
@@ -17,24 +19,38 @@ pub(crate) fn load(path: &Path) -> Result<Policy, Error> {
         .map_err(|errors| Error::failed(format!("the policy has errors:\n{errors}")))
 }
 
-/// The text of a policy file.
+/// The text of a policy file. In the place where jumpd looks it must also be one that jumpd can read.
 ///
 /// # Errors
-/// When it cannot be read, is not UTF-8, or is no regular file.
+/// When it cannot be read, with what to do about it.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
-    let failed = |e| Error::file("read", path, e);
-    // A pipe in its place must not keep the operator waiting.
-    let mut file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path)
-        .map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(std::io::Error::other("not a regular file")));
+    let in_place = path == Path::new(paths::POLICY);
+    let links = if in_place {
+        Links::Refuse
+    } else {
+        Links::Follow
+    };
+    let failed = |e| Error::failed(format!("{}: {e}", path.display()));
+    let text = policy_file::read(path, "this user", links).map_err(failed)?;
+    if in_place {
+        jumpd_may_read(path).map_err(failed)?;
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(failed)?;
     Ok(text)
+}
+
+/// Root reads every file; jumpd does not.
+fn jumpd_may_read(path: &Path) -> Result<(), Unreadable> {
+    // Where there is no jumpd (another machine, a check before an installation) nothing can be said.
+    let Ok(Some(jumpd)) = User::from_name(paths::JUMPD_USER) else {
+        return Ok(());
+    };
+    let mut groups = vec![jumpd.gid.as_raw()];
+    if let Ok(name) = CString::new(paths::JUMPD_USER)
+        && let Ok(all) = getgrouplist(&name, jumpd.gid)
+    {
+        groups.extend(all.into_iter().map(Gid::as_raw));
+    }
+    policy_file::readable_by_jumpd(path, jumpd.uid.as_raw(), &groups)
 }
 
 /// The groups that pam_jump concerns itself with, the host's first, and the automation users.

@@ -9,15 +9,14 @@ use crate::host;
 use crate::keys;
 use jump_accounts::{Account, Group, IndexBuilder};
 use jump_policy::Policy;
+use jump_proto::policy_file::{self, Links};
 use jump_proto::{Reason, paths};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest policy that is read, in bytes.
-const MAX_POLICY: u64 = 4 * 1024 * 1024;
 /// Generations that are kept for a look back.
 const KEPT: usize = 20;
 
@@ -64,28 +63,12 @@ fn scope(policy: &Policy) -> Vec<String> {
     scope
 }
 
-/// Reads the policy file once, whole.
+/// Reads a policy file once, whole.
 pub(crate) fn read_policy(path: &Path) -> Result<String, Rejection> {
-    let unreadable = |e: &dyn std::fmt::Display| Rejection {
+    policy_file::read(path, paths::JUMPD_USER, Links::Refuse).map_err(|e| Rejection {
         reason: Reason::PolicyInvalid,
         report: format!("{}: {e}", path.display()),
-    };
-    let mut text = String::new();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
-        .open(path)
-        .map_err(|e| unreadable(&e))?;
-    if !file.metadata().map_err(|e| unreadable(&e))?.is_file() {
-        return Err(unreadable(&"not a regular file"));
-    }
-    file.take(MAX_POLICY + 1)
-        .read_to_string(&mut text)
-        .map_err(|e| unreadable(&e))?;
-    if text.len() as u64 > MAX_POLICY {
-        return Err(unreadable(&"larger than 4 MiB"));
-    }
-    Ok(text)
+    })
 }
 
 /// Checks a policy as it must be before it may be in force: text, tests, host.

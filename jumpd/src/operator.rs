@@ -9,6 +9,7 @@ use jump_policy::{Decision, Destination, Policy, Subject};
 use jump_proto::{
     Applied, Channel, ChannelError, ExplainRequest, Explanation, Reason, Reply, Status, paths,
 };
+use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -25,8 +26,27 @@ const ANYWHERE: [IpAddr; 2] = [
 impl Jumpd {
     /// Takes the policy on disk into force, or says why not.
     pub(crate) fn apply(&self, store: &Store, file: &Path) -> Reply {
-        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.try_apply(store, file) {
+        self.look(store, file, false)
+    }
+
+    /// The same where the file is not what it was at the last look: a save that
+    /// came when nobody watched, and not the same refusal a second time.
+    pub(crate) fn apply_if_new(&self, store: &Store, file: &Path) -> Reply {
+        self.look(store, file, true)
+    }
+
+    fn look(&self, store: &Store, file: &Path, only_if_new: bool) -> Reply {
+        let mut last = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = generation::read_policy(file);
+        let found = match &text {
+            Ok(text) => Ok(Sha256::digest(text).into()),
+            Err(rejection) => Err(rejection.report.clone()),
+        };
+        if only_if_new && last.as_ref() == Some(&found) {
+            return Reply::Done;
+        }
+        *last = Some(found);
+        match text.and_then(|text| self.try_apply(store, file, &text)) {
             Ok(applied) => Reply::Applied(applied),
             Err(Rejection { reason, report }) => {
                 let first = report.lines().next().unwrap_or_default().to_owned();
@@ -41,9 +61,8 @@ impl Jumpd {
         }
     }
 
-    fn try_apply(&self, store: &Store, file: &Path) -> Result<Applied, Rejection> {
-        let text = generation::read_policy(file)?;
-        let policy = generation::check(&text, file)?;
+    fn try_apply(&self, store: &Store, file: &Path, text: &str) -> Result<Applied, Rejection> {
+        let policy = generation::check(text, file)?;
         let warnings = policy.warnings().iter().map(ToString::to_string).collect();
         let in_force = self.generation();
         if let Some(same) = in_force
@@ -63,7 +82,7 @@ impl Jumpd {
                 warnings,
             });
         }
-        let generation = store.publish(&text, policy).inspect_err(|_| {
+        let generation = store.publish(text, policy).inspect_err(|_| {
             // What others read must be the policy in force, whatever was half done.
             if let Some(Err(e)) = in_force.map(|same| store.republish(&same)) {
                 complain(&format!(

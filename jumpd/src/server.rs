@@ -218,6 +218,7 @@ impl Server {
             }
             Request::CloseSession { .. } => Reply::Done,
             Request::Apply => jumpd.apply(&self.store, operator::policy_file()),
+            Request::ApplyIfNew => jumpd.apply_if_new(&self.store, operator::policy_file()),
             Request::Status => jumpd.status(),
             Request::Explain(ask) => jumpd.explain(&ask),
             Request::MfaEnroll { user, uid, confirm } => jumpd.mfa_enroll(&user, uid, confirm),

@@ -80,14 +80,17 @@ impl Clock {
     }
 }
 
+/// What a look at the policy file found: the SHA-256 of its text, or why there is none.
+pub(crate) type Look = Result<[u8; 32], String>;
+
 /// Everything jumpd knows.
 #[derive(Debug)]
 pub(crate) struct Jumpd {
     generation: RwLock<Option<Arc<Generation>>>,
     sessions: Mutex<Sessions>,
     marks: Mutex<HashMap<SessionId, Mark>>,
-    /// One apply at a time.
-    pub(crate) applying: Mutex<()>,
+    /// One apply at a time; what the file held when it was last looked at.
+    pub(crate) applying: Mutex<Option<Look>>,
     pub(crate) names: Arc<Resolver>,
     pub(crate) second_factors: FileStore,
     journal: Journal,
@@ -105,7 +108,7 @@ impl Jumpd {
             generation: RwLock::new(generation.map(Arc::new)),
             sessions: Mutex::new(sessions),
             marks: Mutex::new(HashMap::new()),
-            applying: Mutex::new(()),
+            applying: Mutex::default(),
             names: Arc::new(Resolver::default()),
             second_factors,
             journal,

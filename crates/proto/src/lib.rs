@@ -11,6 +11,7 @@ mod channel;
 pub mod handshake;
 mod message;
 pub mod paths;
+pub mod policy_file;
 mod secret;
 mod words;
 

@@ -119,6 +119,9 @@ pub enum Request {
 
     /// jumpctl: take `/etc/jump/policy.toml` into force. Answered by [`Reply::Applied`] or [`Reply::Rejected`].
     Apply,
+    /// jumpctl: the same, unless jumpd has looked at exactly this content before, whatever it
+    /// then thought of it. Answered as [`Request::Apply`], or by [`Reply::Done`].
+    ApplyIfNew,
     /// jumpctl: is jumpd there, and with what policy? Answered by [`Reply::Status`].
     Status,
     /// jumpctl: what would be answered? Answered by [`Reply::Explained`].

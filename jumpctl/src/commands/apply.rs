@@ -10,8 +10,27 @@ use crate::output::{Output, printable_lines, remark};
 use crate::setup::{self, host::Host};
 use jump_proto::{Reply, Request};
 
-pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, out: &mut Output) -> Answer {
-    let applied = match jumpd.ask(&Request::Apply)? {
+/// With `if_new`, only what jumpd has not looked at yet, until there is nothing of that kind left.
+pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, if_new: bool, out: &mut Output) -> Answer {
+    if !if_new {
+        let reply = jumpd.ask(&Request::Apply)?;
+        return show(host, reply, out);
+    }
+    let mut outcome = None;
+    loop {
+        match jumpd.ask(&Request::ApplyIfNew)? {
+            Reply::Done => break,
+            reply => outcome = Some(show(host, reply, out)?),
+        }
+    }
+    if outcome.is_none() {
+        out.json(&serde_json::json!({ "applied": false, "reason": null, "report": null }))?;
+    }
+    Ok(outcome.unwrap_or(Outcome::Yes))
+}
+
+fn show(host: &dyn Host, reply: Reply, out: &mut Output) -> Answer {
+    let applied = match reply {
         Reply::Applied(applied) => applied,
         Reply::Rejected { reason, report } => {
             out.line(printable_lines(&report))?;

@@ -57,7 +57,7 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
             }
         }
         Command::Diff { file } => diff::run(policy_path(file.as_deref()), out),
-        Command::Apply => apply::run(&ThisHost, jumpd, out),
+        Command::Apply { if_new } => apply::run(&ThisHost, jumpd, if_new, out),
         Command::Explain {
             user,
             destination,

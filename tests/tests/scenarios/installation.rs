@@ -123,7 +123,12 @@ pub(crate) fn a_package_touches_nothing_before_setup_and_leaves_nothing_after_pu
 
 /// Given the installed units, then systemd finds little left to expose in each.
 pub(crate) fn every_service_is_confined(lab: &Lab) -> Result<()> {
-    for unit in ["jumpd.service", "jump-guard.service", "jump-policy.service"] {
+    for unit in [
+        "jumpd.service",
+        "jump-guard.service",
+        "jump-policy.service",
+        "jump-policy-again.service",
+    ] {
         let output = lab
             .bastion
             .command("systemd-analyze")

@@ -11,6 +11,7 @@ mod guard;
 mod installation;
 mod logins;
 mod policy;
+mod saving;
 mod shell;
 
 /// One story.
@@ -65,6 +66,8 @@ stories! {
     beside policy::a_broken_edit_changes_nothing,
     beside policy::what_a_saved_edit_forbids_is_cut,
     beside policy::explain_says_what_the_guard_does,
+    beside saving::every_save_comes_into_force,
+    beside saving::a_policy_that_cannot_be_read_names_its_cure,
     beside events::the_whole_trail_of_a_session_is_in_the_journal,
     beside guard::a_session_dies_with_its_guard,
     beside guard::an_operator_ends_a_session_without_a_channel,

@@ -1,0 +1,120 @@
+//! Saving the sysadmin's file: at any moment, and in a state that jumpd cannot read.
+
+use anyhow::{Result, ensure};
+use jump_lab::lab::{Lab, POLICY};
+use jump_lab::policy;
+use jump_lab::story::{PATIENCE, wait_for};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a save may take to come into force.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Given saves at random moments, those included in which nobody watches, then the last of each burst is in force within three seconds.
+pub(crate) fn every_save_comes_into_force(lab: &Lab) -> Result<()> {
+    const BURSTS: usize = 12;
+    const LONGEST: u64 = 5;
+    let random = RandomState::new();
+    let mut drawn = 0u64;
+    let mut draw = |below: u64| {
+        drawn += 1;
+        random.hash_one(drawn) % below
+    };
+    lab.with_policy_held(|good| {
+        for burst in 0..BURSTS {
+            let mark = lab.journal.mark();
+            let mut text = String::new();
+            for save in 0..=draw(LONGEST) {
+                thread::sleep(Duration::from_millis(draw(300)));
+                text = format!("{good}\n# burst {burst}, save {save}\n");
+                lab.bastion.write(POLICY, &text)?;
+            }
+            let saved = Instant::now();
+            let hash = policy::hash(&text);
+            let applied = lab.journal.wait(mark, 1, PATIENCE, |entry| {
+                entry.is("policy.applied") && entry.get("JUMP_POLICY") == hash
+            });
+            ensure!(
+                !applied.is_empty(),
+                "burst {burst}: {hash} is never applied"
+            );
+            ensure!(
+                saved.elapsed() < LIMIT,
+                "burst {burst}: in force after {:?}",
+                saved.elapsed()
+            );
+        }
+        // The same text looked at twice is refused once.
+        let mark = lab.journal.mark();
+        lab.bastion
+            .write(POLICY, format!("{good}\nnonsense = 1\n"))?;
+        let rejected = |entry: &jump_lab::journal::Entry| entry.is("policy.rejected");
+        ensure!(!lab.journal.wait(mark, 1, PATIENCE, rejected).is_empty());
+        // Whoever of the two saw it first: neither says it again.
+        let look = "systemctl start jump-policy-again.service";
+        lab.bastion.shell(look).run()?.success()?;
+        lab.bastion.shell(look).run()?.success()?;
+        let told = lab.journal.since(mark, rejected);
+        ensure!(told.len() == 1, "{} refusals of one text", told.len());
+        lab.bastion.write(POLICY, good)?;
+        let good = policy::hash(good);
+        wait_for("the good policy", || {
+            Ok(lab.jumpctl("status --json")?.text().contains(&good))
+        })
+    })
+}
+
+/// Given a policy that jumpd cannot read, then `apply`, `check` and `doctor` say why and what to do, at once, and the policy in force stays.
+pub(crate) fn a_policy_that_cannot_be_read_names_its_cure(lab: &Lab) -> Result<()> {
+    const ASIDE: &str = "/etc/jump/aside.toml";
+    lab.with_policy_held(|good| {
+        let in_force = policy::hash(good);
+        let cases = [
+            ("chown root:root P && chmod 0600 P", "chown root:jumpd"),
+            ("chmod 0700 /etc/jump", "chmod 0750 /etc/jump"),
+            ("mv P A && ln -s A P", "symbolic link"),
+            ("rm P && ln -s /nonexistent P", "symbolic link"),
+            ("rm P && mkdir P", "directory"),
+            ("rm P && mkfifo P", "named pipe"),
+            ("rm P", "no such file"),
+        ];
+        for (damage, said) in cases {
+            let line = damage.replace('P', POLICY).replace('A', ASIDE);
+            lab.bastion.shell(&line).run()?.success()?;
+            let outcome = ["apply", "check", "doctor"]
+                .into_iter()
+                .try_for_each(|word| {
+                    let begun = Instant::now();
+                    let output = lab.jumpctl(word)?;
+                    let told = format!("{}{}", output.text(), output.stderr);
+                    ensure!(
+                        output.code() != 0,
+                        "{line}: {word} finds nothing wrong\n{told}"
+                    );
+                    ensure!(
+                        told.contains(said),
+                        "{line}: {word} does not say {said:?}\n{told}"
+                    );
+                    ensure!(
+                        begun.elapsed() < Duration::from_secs(10),
+                        "{word} took {:?}",
+                        begun.elapsed()
+                    );
+                    Ok(())
+                });
+            let status = lab.jumpctl("status --json")?.text();
+            let repair = format!("rm -rf {POLICY} {ASIDE}; chmod 0750 /etc/jump");
+            lab.bastion.shell(&repair).run()?.success()?;
+            lab.bastion.write(POLICY, good)?;
+            let cure = format!("chown root:jumpd {POLICY} && chmod 0640 {POLICY}");
+            lab.bastion.shell(&cure).run()?.success()?;
+            outcome?;
+            ensure!(status.contains(&in_force), "{line}: something changed");
+        }
+        wait_for("the cure to be noticed", || {
+            Ok(lab.jumpctl("check")?.code() == 0 && lab.jumpctl("apply")?.code() == 0)
+        })
+    })
+}
