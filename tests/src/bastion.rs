@@ -133,11 +133,10 @@ impl Bastion {
             bail!("the saved policy ({hash}) is neither applied nor rejected");
         };
         ensure!(event.is("policy.applied"), "{}\n{text}", event.message());
-        // Where the policy changes what sshd must know, sshd is reloaded after that. And systemd is
-        // blind to a save in the instant between the end of the applying and its watching again.
-        let state = "systemctl show --property=SubState --value jump-policy.path";
-        wait_for("systemd to watch the policy again", || {
-            Ok(self.shell(state).run()?.text() == "waiting")
+        // Where the policy changes what sshd must know, the applying goes on: sshd is reloaded.
+        let state = "systemctl show --property=ActiveState --value jump-policy.service jump-policy-again.service";
+        wait_for("the end of the applying", || {
+            Ok(!self.shell(state).run()?.text().contains("activating"))
         })?;
         if drop_in()? != before {
             self.wait_for_sshd(mark)?;

@@ -1,7 +1,8 @@
 //! Saving the sysadmin's file: at any moment, and in a state that jumpd cannot read.
 
 use anyhow::{Result, ensure};
-use jump_lab::lab::{Lab, POLICY};
+use jump_lab::bastion::POLICY;
+use jump_lab::lab::Lab;
 use jump_lab::policy;
 use jump_lab::story::{PATIENCE, wait_for};
 use std::collections::hash_map::RandomState;
