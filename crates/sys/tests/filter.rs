@@ -4,9 +4,11 @@
 
 #![allow(clippy::panic, reason = "tests fail by panicking")]
 
+use jump_sys::attacks::{Abi, probes, table};
 use jump_sys::seccomp::{ARCH, Action, Call, Test, interpret, row_of, rows, session_filter};
-use libc::{c_long, seccomp_data};
+use libc::{c_long, seccomp_data, sock_filter};
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// `AUDIT_ARCH_I386`, `AUDIT_ARCH_ARM`, and the other of the two that are supported.
 const FOREIGN: [u32; 4] = [
@@ -35,6 +37,8 @@ enum Verdict {
 }
 use Verdict::{Foreign, Judged, Quietly, Refused, RootOnly, Runs};
 
+static FILTER: LazyLock<Vec<sock_filter>> = LazyLock::new(session_filter);
+
 fn run(arch: u32, call: c_long, args: [u64; 6]) -> Verdict {
     let data = seccomp_data {
         nr: call as i32,
@@ -42,7 +46,7 @@ fn run(arch: u32, call: c_long, args: [u64; 6]) -> Verdict {
         instruction_pointer: 0x1234,
         args,
     };
-    match interpret(&session_filter(), &data) {
+    match interpret(&FILTER, &data) {
         libc::SECCOMP_RET_ALLOW => Runs,
         libc::SECCOMP_RET_USER_NOTIF => match Call::of(arch, call as i32, &args) {
             Call::Foreign(_) => Foreign,
@@ -67,6 +71,118 @@ const UPPER: u64 = 0xdead_beef_0000_0000;
 
 fn int(value: i32) -> u64 {
     u64::from(value as u32)
+}
+
+impl From<Action> for Verdict {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Allow => Runs,
+            Action::Quietly(errno) => Quietly(errno),
+            Action::Refuse(errno) => Refused(errno),
+            Action::RootOnly { errno, .. } => RootOnly(errno),
+            Action::Judge => Judged,
+        }
+    }
+}
+
+#[test]
+fn every_line_of_the_table_meets_its_verdict() {
+    for probe in probes() {
+        let met = native(probe.number, probe.seen());
+        assert_eq!(met, probe.then.into(), "{probe}");
+    }
+}
+
+#[test]
+fn every_line_is_a_foreign_call_by_every_other_table() {
+    for probe in probes() {
+        for abi in Abi::ALL {
+            let number = probe.foreign_number(abi).expect(probe.call);
+            // aarch64's own numbers are not foreign on aarch64.
+            if abi.arch() != ARCH || abi == Abi::X32 {
+                let met = run(abi.arch(), c_long::from(number as i32), probe.seen());
+                assert_eq!(met, Foreign, "{probe} by {abi}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_row_and_every_value_in_it_has_a_line() {
+    for row in rows() {
+        let lines: Vec<_> = probes()
+            .iter()
+            .filter(|probe| {
+                row_of(rows(), probe.number, &probe.seen())
+                    .is_some_and(|decides| std::ptr::eq(decides, row))
+            })
+            .collect();
+        assert!(!lines.is_empty(), "{row:?} has no line");
+        for probe in &lines {
+            assert_eq!((probe.call, probe.then), (row.call, row.then), "{probe}");
+        }
+        let low = |args: [u64; 6], arg: usize| args[arg] as u32;
+        for test in row.when {
+            let missing = match *test {
+                Test::In { arg, mask, values } => values.iter().find(|value| {
+                    !lines
+                        .iter()
+                        .any(|probe| low(probe.seen(), arg) & mask == value.value)
+                }),
+                Test::Any { arg, bits } => bits.iter().find(|bit| {
+                    !lines
+                        .iter()
+                        .any(|probe| low(probe.seen(), arg) & bit.value != 0)
+                }),
+                Test::No { .. } | Test::Pointer { .. } => None,
+            };
+            assert_eq!(missing, None, "{}: {} has no line", row.call, row.why);
+        }
+    }
+}
+
+#[test]
+fn no_two_lines_are_the_same() {
+    let mut seen = HashSet::new();
+    for probe in probes() {
+        assert!(seen.insert(probe.to_string()), "{probe}");
+        assert!(!probe.with.contains('|'), "{probe} would break its table");
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_table_in_the_documentation_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/session-filter.md");
+    assert!(
+        std::fs::read_to_string(path).is_ok_and(|page| page == table()),
+        "run: cargo run -p jump-sys --example session-filter-md > docs/session-filter.md"
+    );
+}
+
+#[test]
+fn the_guard_finds_the_row_that_the_filter_stopped_at() {
+    // Every number, with arguments that hold every small value and bit somewhere.
+    let values = (0..128u64)
+        .chain((7..64).map(|bit| 1 << bit))
+        .chain([u64::MAX]);
+    let values: Vec<u64> = values.collect();
+    for row in rows() {
+        for one in &values {
+            for two in [0, 1, 6, 41, *one] {
+                let args = [two, *one, *one, *one, two, 0];
+                for args in [args, [*one, two, *one, two, *one, 0], [*one, 1, 6, 0, 0, 0]] {
+                    let found = row_of(rows(), row.number, &args).map_or(Action::Allow, |r| r.then);
+                    assert_eq!(
+                        native(row.number, args),
+                        found.into(),
+                        "{} {args:x?}",
+                        row.call
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -270,6 +386,7 @@ fn socket_options_by_level_and_name() {
         (libc::IPPROTO_IPV6, libc::IPV6_2292RTHDR, libc::EPERM),
         (libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS, libc::EPERM),
         (libc::IPPROTO_IPV6, 76, libc::EPERM),
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, libc::EPERM),
         (libc::SOL_SOCKET, libc::SO_LINGER, libc::EPERM),
         (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, libc::EPERM),
         (libc::SOL_SOCKET, 62, libc::EPERM),

@@ -123,6 +123,19 @@ impl Jumpd {
         told.iter().filter(|r| like(r)).count()
     }
 
+    /// Every refusal that was told: its reason, and in words what was refused.
+    pub fn refusals(&self) -> Vec<(Reason, String)> {
+        let told = self.told.lock().unwrap();
+        told.iter()
+            .filter_map(|request| match request {
+                Request::RefusedLocally { reason, detail, .. } => {
+                    Some((*reason, detail.clone().unwrap_or_default()))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
     pub fn judged(&self) -> Vec<JudgeRequest> {
         self.judged.lock().unwrap().clone()
     }

@@ -28,6 +28,7 @@ mod jumpd;
 mod lab;
 mod probes;
 mod roles;
+mod table;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -45,6 +46,7 @@ fn main() -> std::process::ExitCode {
     let trials = [
         forwards::TRIALS,
         attacks::TRIALS,
+        table::TRIALS,
         handshakes::TRIALS,
         ends::TRIALS,
         faults::TRIALS,

@@ -1,6 +1,6 @@
 //! What the user of a session tries. Each result is a line on stdout.
 
-use crate::hostile;
+use crate::{hostile, table};
 use jump_sys::attacks::{self, Send};
 use nix::errno::Errno;
 use nix::libc;
@@ -123,12 +123,11 @@ pub fn in_user_child(probe: &str, dir: &Path, args: &[String]) {
         "families" => families(address(arg(0)), address(arg(1))),
         "errors" => errors(address(arg(0))),
         "fastopen" => hostile::fastopen(address(arg(0))),
+        "lines" => table::make(args),
+        "foreign" => table::make_foreign(),
+        "flood" => table::flood(address(arg(0))),
+        "ordinary" => table::ordinary(),
         "datagrams" => hostile::datagrams(dir, address(arg(0)), address(arg(1))),
-        "sockets" => hostile::sockets(),
-        "options" => hostile::options(),
-        "calls" => hostile::calls(),
-        "x32" => say("x32", hostile::x32()),
-        "i386" => say("i386", hostile::i386()),
         "unix" => unix(dir),
         "shell" => {
             say(

@@ -31,6 +31,13 @@ pub fn play() -> Option<ExitCode> {
                 install_session_filter_without_waitkill().unwrap()
             });
         }
+        "unguarded" => probes::in_user_child(&probe, &dir, &args),
+        "unguarded-user" => {
+            setgroups(&[]).unwrap();
+            setgid(Gid::from_raw(USER)).unwrap();
+            setuid(Uid::from_raw(USER)).unwrap();
+            probes::in_user_child(&probe, &dir, &args);
+        }
         "not-a-listener" => refused(&dir, 0),
         "no-such-descriptor" => refused(&dir, 999),
         "not-root" => {

@@ -22,5 +22,7 @@ pub use install::install_session_filter_without_waitkill;
 pub use install::{InstallError, SessionFilter, install_session_filter};
 pub use interpret::interpret;
 pub use notify::{Answer, Listener, Notification};
+#[cfg(feature = "attacks")]
+pub(crate) use rows::call_number;
 pub use rows::rows;
 pub use table::{Action, Named, Row, Test, row_of};

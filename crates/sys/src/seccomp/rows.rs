@@ -46,7 +46,7 @@ named! {
     IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP SOL_SOCKET
     TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY TCP_ULP
     TCP_REPAIR TCP_REPAIR_QUEUE TCP_REPAIR_OPTIONS
-    IP_OPTIONS IPV6_RTHDR IPV6_2292RTHDR IPV6_2292PKTOPTIONS IPV6_UNICAST_IF
+    IP_OPTIONS IPV6_RTHDR IPV6_2292RTHDR IPV6_2292PKTOPTIONS IPV6_UNICAST_IF IPV6_PKTINFO
     SO_LINGER SO_BINDTODEVICE
     MSG_FASTOPEN TIOCSTI TIOCLINUX
     CLONE_NEWNS CLONE_NEWCGROUP CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET
@@ -64,7 +64,7 @@ macro_rules! rows {
     ($($call:ident $([$($test:expr),+])? => $then:expr, $why:literal;)*) => {
         &[$(Row {
             call: stringify!($call),
-            number: paste_number!($call),
+            number: call_number!($call),
             when: &[$($($test),+)?],
             then: $then,
             why: $why,
@@ -73,7 +73,7 @@ macro_rules! rows {
 }
 
 /// `libc::SYS_<name>`; spelled out because macros cannot join names.
-macro_rules! paste_number {
+macro_rules! call_number {
     (connect) => {
         libc::SYS_connect
     };
@@ -156,6 +156,8 @@ macro_rules! paste_number {
         libc::SYS_ioctl
     };
 }
+#[cfg(feature = "attacks")]
+pub(crate) use call_number;
 
 const INET: Test = is(0, &[AF_INET, AF_INET6]);
 const NAMESPACES: &[Named] = &[
@@ -195,7 +197,7 @@ static ROWS: &[Row] = rows! {
     setsockopt [is(1, &[IPPROTO_IP]), is(2, &[IP_OPTIONS])] => Refuse(libc::EPERM), "source routing: the packets would go elsewhere first";
     setsockopt [is(1, &[IPPROTO_IPV6]), is(2, &[IPV6_RTHDR, IPV6_2292RTHDR, IPV6_2292PKTOPTIONS])] => Refuse(libc::EPERM), "source routing: the packets would go elsewhere first";
     setsockopt [is(1, &[IPPROTO_IP]), is(2, &[IP_UNICAST_IF])] => Refuse(libc::EPERM), "another interface may lead to another host of the same address";
-    setsockopt [is(1, &[IPPROTO_IPV6]), is(2, &[IPV6_UNICAST_IF])] => Refuse(libc::EPERM), "another interface may lead to another host of the same address";
+    setsockopt [is(1, &[IPPROTO_IPV6]), is(2, &[IPV6_UNICAST_IF, IPV6_PKTINFO])] => Refuse(libc::EPERM), "another interface may lead to another host of the same address";
     setsockopt [is(1, &[SOL_SOCKET]), is(2, &[SO_LINGER])] => Refuse(libc::EPERM), "an abortive close wipes the socket's byte counts before they are recorded";
     setsockopt [is(1, &[SOL_SOCKET]), is(2, &[SO_BINDTODEVICE, SO_BINDTOIFINDEX])] => Refuse(libc::EPERM), "another interface may lead to another host of the same address";
 

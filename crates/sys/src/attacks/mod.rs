@@ -1,7 +1,19 @@
 //! Each known way out of a session as a safe call, for tests only.
 //!
-//! Every function tries one thing for real and says what the kernel answered.
+//! [`probes`] are the calls of the session filter's table, one line each, with
+//! what must become of it; [`table`] is that for people to read. The functions
+//! here try what needs more than one call.
 //! None of them cleans up after a success: in a test a success is the failure.
+
+mod foreign;
+mod lines;
+mod probe;
+mod table;
+
+pub use foreign::{Abi, call_by, numbers};
+pub use lines::probes;
+pub use probe::{Arg, File, Outcome, Probe, Targets};
+pub use table::{errno_name, table};
 
 use crate::{check, check_int};
 use std::io;
@@ -164,183 +176,6 @@ pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
         )
     })
     .map(drop)
-}
-
-/// listen(2).
-///
-/// # Errors
-/// What the kernel says.
-pub fn listen(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: takes numbers, no pointer.
-    check_int(unsafe { libc::listen(fd.as_raw_fd(), 1) }).map(drop)
-}
-
-/// bind(2) to the unspecified IPv4 address.
-///
-/// # Errors
-/// What the kernel says.
-pub fn bind(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let mut address = [0u8; 16];
-    address[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
-    // SAFETY: sixteen bytes, which live across the call.
-    check_int(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), 16) }).map(drop)
-}
-
-/// io_uring_setup(2): without a ring there is no `IORING_OP_CONNECT`.
-///
-/// # Errors
-/// What the kernel says.
-pub fn io_uring() -> io::Result<()> {
-    let mut parameters = [0u64; 32];
-    // SAFETY: `struct io_uring_params` is 120 bytes; 256 are there.
-    check(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) }).map(drop)
-}
-
-/// unshare(2).
-///
-/// # Errors
-/// What the kernel says.
-pub fn unshare(flags: i32) -> io::Result<()> {
-    // SAFETY: takes numbers, no pointer.
-    check_int(unsafe { libc::unshare(flags) }).map(drop)
-}
-
-/// clone(2) with these flags and no new stack: as fork(2). In a child that came to be it exits at once.
-///
-/// # Errors
-/// What the kernel says.
-pub fn clone(flags: i32) -> io::Result<()> {
-    let none: libc::c_ulong = 0;
-    // SAFETY: without CLONE_VM the child has a copy of this memory; it only exits.
-    let pid = check(unsafe {
-        libc::syscall(
-            libc::SYS_clone,
-            flags as libc::c_ulong | libc::SIGCHLD as libc::c_ulong,
-            none,
-            none,
-            none,
-            none,
-        )
-    })?;
-    if pid == 0 {
-        crate::process::exit_now(0);
-    }
-    Ok(())
-}
-
-/// clone3(2).
-///
-/// # Errors
-/// What the kernel says.
-pub fn clone3() -> io::Result<()> {
-    // SAFETY: the kernel reads the arguments as zero: a plain fork.
-    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, [0u64; 8].as_ptr(), 64usize) })?;
-    if pid == 0 {
-        crate::process::exit_now(0);
-    }
-    Ok(())
-}
-
-/// ptrace(2) `PTRACE_SEIZE`.
-///
-/// # Errors
-/// What the kernel says.
-pub fn ptrace(pid: i32) -> io::Result<()> {
-    // SAFETY: seizing touches no memory of this process.
-    check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) }).map(drop)
-}
-
-/// request_key(2).
-///
-/// # Errors
-/// What the kernel says.
-pub fn request_key() -> io::Result<()> {
-    let none: *const libc::c_char = std::ptr::null();
-    // SAFETY: the strings end in NUL.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_request_key,
-            c"dns_resolver".as_ptr(),
-            c"example.com".as_ptr(),
-            none,
-            0,
-        )
-    })
-    .map(drop)
-}
-
-/// The calls of which only "are they refused" is of interest, with arguments of zero.
-#[must_use]
-pub fn forbidden_calls() -> Vec<(&'static str, io::Result<()>)> {
-    [
-        ("io_uring_enter", libc::SYS_io_uring_enter),
-        ("io_uring_register", libc::SYS_io_uring_register),
-        ("process_vm_readv", libc::SYS_process_vm_readv),
-        ("process_vm_writev", libc::SYS_process_vm_writev),
-        ("process_madvise", libc::SYS_process_madvise),
-        ("pidfd_getfd", libc::SYS_pidfd_getfd),
-        ("kcmp", libc::SYS_kcmp),
-        ("setns", libc::SYS_setns),
-        ("bpf", libc::SYS_bpf),
-        ("perf_event_open", libc::SYS_perf_event_open),
-        ("userfaultfd", libc::SYS_userfaultfd),
-    ]
-    .into_iter()
-    .map(|(name, number)| {
-        // SAFETY: with arguments of zero none of these touches memory.
-        (
-            name,
-            check(unsafe { libc::syscall(number, 0, 0, 0, 0, 0, 0) }).map(drop),
-        )
-    })
-    .collect()
-}
-
-/// ioctl(2) `TIOCSTI` or `TIOCLINUX` on standard input.
-///
-/// # Errors
-/// What the kernel says.
-pub fn type_into_terminal(paste: bool) -> io::Result<()> {
-    let request = if paste {
-        libc::TIOCLINUX
-    } else {
-        libc::TIOCSTI
-    };
-    let byte = [b'x'; 8];
-    // SAFETY: both read one byte.
-    check_int(unsafe { libc::ioctl(0, request, byte.as_ptr()) }).map(drop)
-}
-
-/// getpid(2) by its x32 number.
-///
-/// # Errors
-/// What the kernel says; under the filter it does not return.
-#[cfg(target_arch = "x86_64")]
-pub fn x32() -> io::Result<()> {
-    // SAFETY: takes nothing.
-    check(unsafe { libc::syscall(0x4000_0000 | libc::SYS_getpid) }).map(drop)
-}
-
-/// getpid(2) by the i386 gate.
-///
-/// # Errors
-/// What the kernel says; under the filter it does not return.
-#[cfg(target_arch = "x86_64")]
-pub fn i386() -> io::Result<()> {
-    let result: u32;
-    // SAFETY: number 20 is getpid there: no arguments, no memory; the kernel
-    // keeps the registers but eax (and r8 to r11, which are clobbered here).
-    unsafe {
-        std::arch::asm!(
-            "int 0x80",
-            inlateout("eax") 20u32 => result,
-            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-        );
-    }
-    match result as i32 {
-        errno @ -4095..0 => Err(io::Error::from_raw_os_error(-errno)),
-        _ => Ok(()),
-    }
 }
 
 /// Makes SIGALRM run a handler with `SA_RESTART`, once, after `ms` milliseconds.
