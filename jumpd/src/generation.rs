@@ -1,9 +1,12 @@
 //! Generations: a checked policy, compiled and published in one step.
 //!
 //! `/var/lib/jump/generations/<n>/` holds the policy's text, the account index
-//! and the keys; the link `current` names the one in force. Everything is
-//! written under a temporary name, synced and renamed, so nothing ever reads a
-//! half-written file, and a refused edit leaves no trace.
+//! and the keys, and their checksums; the link `current` names the one in
+//! force. Everything is written under a temporary name, synced and renamed, so
+//! nothing ever reads a half-written file, and a refused edit leaves no trace.
+//!
+//! The checksums are for what happens to a file later. A policy that lost its
+//! end may well be a policy still: one without its last `deny` rule.
 
 use crate::host;
 use crate::keys;
@@ -11,12 +14,18 @@ use jump_accounts::{Account, Group, IndexBuilder};
 use jump_policy::Policy;
 use jump_proto::policy_file::{self, Links};
 use jump_proto::{Reason, paths};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The policy of a generation, in its directory.
+const POLICY_FILE: &str = "policy.toml";
+/// The checksums of a generation, in its directory: what sha256sum(1) writes and checks.
+const SUMS_FILE: &str = "SHA256SUMS";
 /// Generations that are kept for a look back.
 const KEPT: usize = 20;
 
@@ -160,11 +169,20 @@ impl Store {
             .and_then(|n| n.to_str())
             .and_then(|n| n.parse().ok())
             .ok_or_else(|| format!("{} does not name a generation", link.display()))?;
-        let path = self
-            .generations()
-            .join(format!("{number}"))
-            .join("policy.toml");
+        let directory = self.generations().join(format!("{number}"));
+        let path = directory.join(POLICY_FILE);
         let text = read_policy(&path).map_err(|r| r.report)?;
+        let sums = directory.join(SUMS_FILE);
+        let sums =
+            std::fs::read_to_string(&sums).map_err(|e| format!("{}: {e}", sums.display()))?;
+        // By whole lines: a file that lost its end has not said everything.
+        let expected = sum(POLICY_FILE, text.as_bytes());
+        if !sums.split_inclusive('\n').any(|line| line == expected) {
+            return Err(format!(
+                "{} is not what was applied (its checksum differs); put the policy in force again with: jumpctl apply",
+                path.display()
+            ));
+        }
         let source = path.display().to_string();
         let policy = Policy::parse(&text, &source, &host::timezone()).map_err(|e| e.to_string())?;
         Ok(Some(Generation {
@@ -201,9 +219,17 @@ impl Store {
             std::fs::remove_dir_all(&temporary)?;
         }
         std::fs::DirBuilder::new().mode(0o700).create(&temporary)?;
-        write_synced(&temporary.join("policy.toml"), text.as_bytes(), 0o600)?;
-        write_synced(&temporary.join("accounts"), index, 0o644)?;
-        write_synced(&temporary.join("keys"), keys.as_bytes(), 0o600)?;
+        let files = [
+            (POLICY_FILE, text.as_bytes(), 0o600),
+            ("accounts", index, 0o644),
+            ("keys", keys.as_bytes(), 0o600),
+        ];
+        let mut sums = String::new();
+        for (name, content, mode) in files {
+            write_synced(&temporary.join(name), content, mode)?;
+            sums.push_str(&sum(name, content));
+        }
+        write_synced(&temporary.join(SUMS_FILE), sums.as_bytes(), 0o600)?;
         sync_directory(&temporary)?;
         std::fs::rename(&temporary, generations.join(number.to_string()))?;
         sync_directory(&generations)?;
@@ -247,19 +273,26 @@ impl Store {
         Ok(temporary)
     }
 
+    /// Whether the disk has this generation as it was applied: a restart would take it into force.
+    pub(crate) fn holds(&self, generation: &Generation) -> bool {
+        matches!(self.load(), Ok(Some(on_disk))
+            if on_disk.number == generation.number
+                && on_disk.policy.hash() == generation.policy.hash())
+    }
+
     /// Makes what others read that of the generation in force again, where it
     /// differs: after a publication that failed half-way, or a hand that slipped.
     pub(crate) fn republish(&self, generation: &Generation) -> io::Result<()> {
-        let directory = self.generations().join(generation.number.to_string());
-        let index = std::fs::read(directory.join("accounts"))?;
-        let keys = std::fs::read(directory.join("keys"))?;
+        // Compiled anew: a copy on disk may be as damaged as what it is to replace.
+        let index = accounts(&generation.policy).map_err(io::Error::other)?;
+        let keys = keys::compile(&generation.policy, &jiff::tz::TimeZone::system());
         let same = |name: &str, content: &[u8]| {
             std::fs::read(self.root.join(name)).is_ok_and(|published| published == content)
         };
-        if same("accounts", &index) && same("keys", &keys) {
+        if same("accounts", &index) && same("keys", keys.as_bytes()) {
             return Ok(());
         }
-        self.publish_files(&index, &keys)
+        self.publish_files(&index, keys.as_bytes())
     }
 
     fn numbers(&self) -> io::Result<Vec<u64>> {
@@ -277,6 +310,20 @@ impl Store {
             let _gone = std::fs::remove_dir_all(self.generations().join(old.to_string()));
         }
     }
+}
+
+/// A file's line in [`SUMS_FILE`].
+fn sum(name: &str, content: &[u8]) -> String {
+    let mut line = Sha256::digest(content)
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
+            let _infallible = write!(hex, "{byte:02x}");
+            hex
+        });
+    line.push_str("  ");
+    line.push_str(name);
+    line.push('\n');
+    line
 }
 
 fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -355,6 +402,49 @@ mod tests {
         )
         .unwrap();
         assert!(store.load().is_err());
+    }
+
+    #[test]
+    fn a_generation_with_a_file_cut_at_any_length_is_not_taken_into_force() {
+        // Every line of it but the last, and even some parts of lines, are a policy by themselves.
+        let text = format!("{POLICY}[host]\ntimezone = \"UTC\"\n\n# what only the end says\n");
+        let (root, store) = store();
+        let policy = check(&text, Path::new("policy.toml")).unwrap();
+        let generation = store.publish(&text, policy).unwrap();
+        for name in [POLICY_FILE, SUMS_FILE] {
+            let file = root.path().join("generations/1").join(name);
+            let whole = std::fs::read(&file).unwrap();
+            for length in 0..whole.len() {
+                std::fs::write(&file, &whole[..length]).unwrap();
+                // Of the sums, the policy's line alone is enough.
+                let said_enough = name == SUMS_FILE && whole[..length].contains(&b'\n');
+                assert_eq!(store.load().is_ok(), said_enough, "{name} cut to {length}");
+                assert_eq!(store.holds(&generation), said_enough);
+            }
+            std::fs::write(&file, &whole).unwrap();
+        }
+        assert!(store.holds(&generation));
+    }
+
+    #[test]
+    fn the_checksums_are_those_of_sha256sum() {
+        assert_eq!(
+            sum("policy.toml", b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  policy.toml\n"
+        );
+    }
+
+    #[test]
+    fn what_others_read_is_made_anew_from_the_policy_whatever_is_damaged() {
+        let (root, store) = store();
+        let generation = store.publish(POLICY, parsed()).unwrap();
+        let published = root.path().join("accounts");
+        let whole = std::fs::read(&published).unwrap();
+        for file in [&published, &root.path().join("generations/1/accounts")] {
+            std::fs::write(file, &whole[..whole.len() / 2]).unwrap();
+        }
+        store.republish(&generation).unwrap();
+        assert_eq!(std::fs::read(&published).unwrap(), whole);
     }
 
     #[test]

@@ -50,10 +50,10 @@ fn expiry(until: Timestamp, timezone: &TimeZone) -> String {
         .to_string()
 }
 
-/// The lines of one user, as sshd wants them.
+/// The lines of one user, as sshd wants them. A line without its end is none: the file was cut there.
 pub fn lines_of<'a>(file: &'a str, user: &'a str) -> impl Iterator<Item = &'a str> {
-    file.lines().filter_map(move |line| {
-        let (name, keys) = line.split_once('\t')?;
+    file.split_inclusive('\n').filter_map(move |line| {
+        let (name, keys) = line.strip_suffix('\n')?.split_once('\t')?;
         (name == user).then_some(keys)
     })
 }
@@ -69,6 +69,19 @@ mod tests {
         assert_eq!(got, ["restrict ssh-ed25519 A", "restrict ssh-ed25519 C"]);
         assert_eq!(lines_of(file, "").count(), 0);
         assert_eq!(lines_of(file, "broken").count(), 0);
+    }
+
+    #[test]
+    fn a_file_cut_at_any_length_gives_whole_lines_only() {
+        let file = "alice\trestrict ssh-ed25519 AAAA alice@laptop\nalice\tfrom=\"192.0.2.1\" ssh-ed25519 BBBB\n";
+        let whole: Vec<&str> = lines_of(file, "alice").collect();
+        for length in 0..file.len() {
+            let got: Vec<&str> = lines_of(&file[..length], "alice").collect();
+            assert!(
+                whole.starts_with(&got) && got.len() < whole.len(),
+                "{length}"
+            );
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Jumpd {
         let in_force = self.generation();
         if let Some(same) = in_force
             .clone()
-            .filter(|g| g.policy.hash() == policy.hash())
+            .filter(|g| g.policy.hash() == policy.hash() && store.holds(g))
         {
             store.republish(&same).map_err(|e| Rejection {
                 reason: Reason::NotPersisted,

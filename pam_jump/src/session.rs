@@ -13,8 +13,12 @@ use ::pam::constants::PamResultCode;
 use ::pam::module::PamHandle;
 use jump_proto::handshake::{GuardAnswer, GuardHello};
 use jump_proto::{Channel, ChannelError, Reply, Request, SessionId, TIMEOUT, paths};
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Where the host's resolvers are written down (resolv.conf(5)).
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Pid of the monitor whose `open_session` ran; 0 before. The user's child inherits it by fork.
 static MONITOR: AtomicI32 = AtomicI32::new(0);
@@ -186,9 +190,45 @@ fn confine(guard: RawFd) -> Result<(), String> {
     if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
         jump_sys::process::set_no_new_privs().map_err(|e| format!("no_new_privs: {e}"))?;
     }
-    // sshd resolves the names of forwards in this process. `single-request`
-    // makes glibc ask with send(2) on a connected socket, the only way that
-    // the filter leaves to UDP; see resolv.conf(5).
-    jump_sys::process::set_resolver_options(c"single-request timeout:2 attempts:2");
+    let servers = name_servers(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default());
+    jump_sys::process::set_resolver_options(resolver_options(servers));
     Ok(())
+}
+
+/// How many name servers resolv.conf(5) lists.
+fn name_servers(resolv_conf: &str) -> usize {
+    let keywords = resolv_conf
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    keywords.filter(|keyword| *keyword == "nameserver").count()
+}
+
+/// How sshd is to resolve the names of forwards, in the session's one process
+/// for all its connections: they stand still meanwhile.
+///
+/// `single-request` makes glibc ask with send(2) on a connected socket, the
+/// only way that the filter leaves to UDP. The rest keeps a resolver that is
+/// silent from holding the session up for more than three seconds: glibc asks
+/// at most three servers, each for a second, as often as `attempts` says.
+fn resolver_options(servers: usize) -> &'static CStr {
+    if servers > 1 {
+        c"single-request timeout:1 attempts:1"
+    } else {
+        c"single-request timeout:1 attempts:2"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_silent_name_server_is_asked_twice_and_several_once() {
+        let two = "# nameserver 192.0.2.9\nsearch example\nnameserver 192.0.2.1\n nameserver 2001:db8::1\nnameservers x\n";
+        assert_eq!(name_servers(two), 2);
+        assert_eq!(name_servers(""), 0);
+        assert_eq!(resolver_options(2), c"single-request timeout:1 attempts:1");
+        assert_eq!(resolver_options(0), resolver_options(1));
+        assert_ne!(resolver_options(1), resolver_options(3));
+    }
 }

@@ -27,6 +27,8 @@ const PACKAGES: &[&str] = &[
     "tzdata",
     "sudo",
     "cron",
+    "strace",
+    "faketime",
     "nscd",
 ];
 /// Raised when the tree is made differently from the same packages.

@@ -4,6 +4,7 @@
 
 use crate::admin::Hire;
 use crate::bastion::Bastion;
+use crate::fragile::Pool;
 use crate::ground::Ground;
 use crate::machine::Machine;
 use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK};
@@ -37,6 +38,7 @@ pub struct Lab {
     ground: Ground,
     stock: OnceCell<Stock>,
     open: OnceCell<Bastion>,
+    fragile: Pool,
     /// Scenarios hold it shared; those that stop or break something hold it alone.
     pub peace: RwLock<()>,
 }
@@ -68,6 +70,7 @@ impl Lab {
             ground: ground.clone(),
             stock: OnceCell::new(),
             open: OnceCell::new(),
+            fragile: Pool::default(),
             peace: RwLock::default(),
         })
     }
@@ -110,6 +113,15 @@ impl Lab {
     #[must_use]
     pub fn open_bastion_so_far(&self) -> Option<&Bastion> {
         self.open.get()
+    }
+
+    /// Tells a story on a bastion of its own, which the client knows by its name. A good end means
+    /// that it is whole again and serves the next story; a bad one tells what it wrote down meanwhile.
+    ///
+    /// # Errors
+    /// Those of `tell`; when it does not come up, or all are broken.
+    pub fn on_fragile_bastion(&self, tell: impl FnOnce(&Bastion) -> Result<()>) -> Result<()> {
+        self.fragile.lend(self, tell)
     }
 
     /// Makes a machine's name and host keys known at the client, to every admin.

@@ -12,7 +12,7 @@
 //! - [`network`]: who has which address, and which services listen.
 //! - [`seat`]: an admin at the client machine, with ssh, key and authenticator.
 //! - [`bastion`]: a machine with the product installed and its policy;
-//!   [`stock`]: a jump host without us.
+//!   [`stock`]: a jump host without us; [`fragile`]: bastions to be broken.
 //! - [`lab`]: bastion, two targets and a client; [`admin`]: who is hired there.
 //! - [`story`]: what the scenarios use to say what they expect.
 //!
@@ -24,6 +24,7 @@ pub mod admin;
 pub mod authenticator;
 pub mod base;
 pub mod bastion;
+pub mod fragile;
 pub mod ground;
 pub mod journal;
 pub mod lab;

@@ -66,6 +66,27 @@ pub const OPEN: Place = Place {
     second: &["10.77.2.5/24", "fd77:2::5/64"],
     ..BASTION
 };
+/// Bastions to be broken, each by one story at a time.
+pub const FRAGILE: [Place; 3] = [
+    Place {
+        name: "fragile1",
+        addresses: &["10.77.1.31/24", "fd77:1::31/64"],
+        second: &["10.77.2.31/24", "fd77:2::31/64"],
+        ..BASTION
+    },
+    Place {
+        name: "fragile2",
+        addresses: &["10.77.1.32/24", "fd77:1::32/64"],
+        second: &["10.77.2.32/24", "fd77:2::32/64"],
+        ..BASTION
+    },
+    Place {
+        name: "fragile3",
+        addresses: &["10.77.1.33/24", "fd77:1::33/64"],
+        second: &["10.77.2.33/24", "fd77:2::33/64"],
+        ..BASTION
+    },
+];
 /// The admins' machine.
 pub const CLIENT: Place = Place {
     name: "client",

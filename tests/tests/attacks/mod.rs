@@ -186,7 +186,7 @@ attacks! {
         stopped by "the session filter; the guard's single copy and its checks that the call still waits",
         tried by [],
         also by [
-            "jump-guard": a18_fast_open_reaches_nobody a18_a42_a44_every_line_of_the_table_is_made_and_written_down a18_no_row_says_what_the_kernel_would_have_said_anyway a18_calls_by_other_tables_end_the_process_and_are_written_down a18_an_address_that_changes_after_the_question_does_not_matter,
+            "jump-guard": a18_fast_open_reaches_nobody a18_only_tcp_udp_and_unix_sockets_come_into_being a18_socket_options_that_lead_elsewhere_are_refused a18_a42_a44_calls_that_lead_out_are_refused a18_x32_calls_end_the_process a18_i386_calls_end_the_process a18_an_address_that_changes_after_the_question_does_not_matter,
         ];
 
     19: "the guard killed, stopped, slow or restarted; policy changed in between",
@@ -355,7 +355,7 @@ attacks! {
         stopped by "refused by the filter, or found by the thread's own pidfd",
         tried by [],
         also by [
-            "jump-guard": a18_a42_a44_every_line_of_the_table_is_made_and_written_down,
+            "jump-guard": a18_a42_a44_calls_that_lead_out_are_refused,
             "crates/sys": clone_by_flags,
         ];
 
@@ -370,7 +370,7 @@ attacks! {
         stopped by "filter and Landlock domain per session",
         tried by [],
         also by [
-            "jump-guard": a18_a42_a44_every_line_of_the_table_is_made_and_written_down,
+            "jump-guard": a18_a42_a44_calls_that_lead_out_are_refused,
         ];
 
     45: "`ssh -tt host 'scp -t x; sh'` and relatives",

@@ -1,11 +1,13 @@
 //! The stories, in the order in which a newcomer would read them.
 
 use anyhow::{Result, ensure};
+use faults::{killed, names, stopped};
 use jump_lab::lab::Lab;
 use jump_lab::seat::{Seat, append};
 
 mod events;
 mod failures;
+mod faults;
 mod forwards;
 mod guard;
 mod installation;
@@ -76,6 +78,13 @@ stories! {
     alone failures::with_jumpd_unable_to_start_users_are_refused_and_root_logs_in,
     alone failures::a_restart_of_everything_keeps_sessions_and_their_rules,
     alone failures::a_journal_that_cannot_be_written_refuses_logins,
+    beside killed::fault_a_killed_jumpd_comes_back_and_knows_its_sessions,
+    beside killed::fault_a_killed_listener_leaves_the_guards_at_their_posts,
+    beside killed::fault_a_session_dies_with_its_guard_wherever_it_is_hit,
+    beside killed::fault_a_session_without_sshds_monitor_is_guarded_and_ends,
+    beside stopped::fault_a_stopped_jumpd_refuses_in_time,
+    beside stopped::fault_a_stopped_listener_refuses_logins_in_time,
+    beside names::fault_a_resolver_that_never_answers_holds_nobody_up,
     alone events::the_chain_of_events_has_no_gap,
 }
 
