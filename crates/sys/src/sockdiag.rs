@@ -36,6 +36,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+mod live;
+
+pub use live::{TcpLive, tcp_sockets};
+
 /// A TCP socket that is no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpDestroyed {
@@ -91,22 +95,23 @@ impl AsFd for DestroyEvents {
     }
 }
 
+impl From<OwnedFd> for DestroyEvents {
+    /// A descriptor that an earlier process got from [`DestroyEvents::open`]: what the kernel queued meanwhile is still to come.
+    fn from(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            pending: VecDeque::new(),
+        }
+    }
+}
+
 impl DestroyEvents {
     /// Begins to listen: ends from now on are seen.
     ///
     /// # Errors
     /// When the kernel refuses the socket (`CONFIG_INET_DIAG_DESTROY` is not needed).
     pub fn open() -> io::Result<Self> {
-        // SAFETY: takes numbers, no pointer.
-        let fd = check_int(unsafe {
-            libc::socket(
-                libc::AF_NETLINK,
-                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
-                libc::NETLINK_SOCK_DIAG,
-            )
-        })?;
-        // SAFETY: a new descriptor that nobody else owns.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = netlink_socket()?;
         // SAFETY: the option is an int, which lives across the call.
         let _smaller_buffer = unsafe {
             libc::setsockopt(
@@ -183,6 +188,19 @@ impl Iterator for DestroyEvents {
             }
         }
     }
+}
+
+fn netlink_socket() -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers, no pointer.
+    let fd = check_int(unsafe {
+        libc::socket(
+            libc::AF_NETLINK,
+            libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+            libc::NETLINK_SOCK_DIAG,
+        )
+    })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Netlink message header (netlink(7)).
