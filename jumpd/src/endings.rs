@@ -1,11 +1,11 @@
-//! The clock: sessions that reach their end, lose their guard, or are over.
+//! The clock: sessions that reach their end, are not used, lose their guard, or are over.
 
 use crate::judge::flow_event;
 use crate::login::session_end;
+use crate::rejudge::{push_end, too_slow};
 use crate::sessions::Session;
-use crate::state::{Jumpd, elapsed_ms, now_ms, session_event};
+use crate::state::{Jumpd, boot_ms, elapsed_ms, now_ms, session_event};
 use jump_audit::{Event, Kind};
-use jump_policy::{Decision, Destination};
 use jump_proto::{Push, Reason, Reply, SessionId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,10 @@ const TICK: Duration = Duration::from_millis(200);
 const UNGUARDED: Duration = Duration::from_secs(8);
 /// How long a session that is over waits for the kernel to announce the ends of its sockets.
 const LAST_FLOWS: Duration = Duration::from_secs(2);
+/// A wall clock that moves so much against the time since boot was stepped.
+const STEP_MS: i64 = 1_000;
+/// How often, at the least and at the most, connections are looked at for signs of use.
+const LOOKS_MS: (i64, i64) = (1_000, 10_000);
 
 /// Looks at the clock on a thread of its own.
 ///
@@ -25,22 +29,56 @@ pub(crate) fn watch(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("clock".to_owned())
         .spawn(move || {
+            let mut offset = now_ms() - boot_ms();
             loop {
                 std::thread::sleep(TICK);
+                let now = now_ms() - boot_ms();
+                if (now - offset).abs() > STEP_MS {
+                    // What lasts is counted since boot, what has an hour by the wall clock.
+                    jumpd.set_ends();
+                    jumpd.rejudge_flows(|_| true);
+                }
+                offset = now;
                 jumpd.tick();
             }
         })?;
     Ok(())
 }
 
+/// What a session's clock says.
+struct Limits {
+    warn_ms: i64,
+    idle_ms: i64,
+}
+
 impl Jumpd {
+    fn limits(&self) -> Limits {
+        let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        self.policy().map_or(
+            Limits {
+                warn_ms: 0,
+                idle_ms: i64::MAX,
+            },
+            |p| Limits {
+                warn_ms: ms(p.session().warn),
+                idle_ms: ms(p.session().idle),
+            },
+        )
+    }
+
     fn tick(&self) {
+        let limits = self.limits();
+        let idle = |session: &Session| {
+            session.ending.is_none() && session.opened && session.idle_ms() >= limits.idle_ms
+        };
+        // Nobody is ended for a lack of use that the last look only seemed to show.
+        let due = self.sessions().iter().any(idle);
+        let pace = (limits.idle_ms / 4).clamp(LOOKS_MS.0, LOOKS_MS.1);
+        self.look_at_flows(if due { TICK_MS } else { pace });
         let now = now_ms();
-        let warn = self.policy().map_or(0, |p| {
-            i64::try_from(p.session().warn.as_millis()).unwrap_or(0)
-        });
         let mut events = Vec::new();
         let mut over = Vec::new();
+        let mut slow = false;
         {
             let mut sessions = self.sessions();
             for session in sessions.iter_mut() {
@@ -57,19 +95,11 @@ impl Jumpd {
                     over.push((session.id.clone(), Reason::GuardLost));
                     continue;
                 }
-                if let Some((at, why)) = session.ends.filter(|_| session.ending.is_none()) {
-                    if now >= at {
-                        events.push(end(session, Kind::SessionExpired, why));
-                    } else if now >= at - warn && !session.warned && session.opened {
-                        session.warned = true;
-                        let left = at - now;
-                        events.push(
-                            session_event(Kind::SessionWarned, session)
-                                .reason(why)
-                                .detail(&format!("ends in {} s", left / 1000)),
-                        );
-                    }
+                if session.ending.is_some() {
+                    continue;
                 }
+                events.extend(look_at_end(session, &limits, now));
+                slow |= session.flows.values().any(too_slow);
             }
         }
         for event in events {
@@ -77,6 +107,24 @@ impl Jumpd {
         }
         for (id, why) in over {
             self.close(&id, why);
+        }
+        self.rejudge_flows(|flow| flow.until_ms.is_some_and(|until| until <= now));
+        if slow {
+            self.end_what_cannot_be_cut();
+        }
+    }
+
+    /// Computes every session's end anew and tells its guard.
+    pub(crate) fn set_ends(&self) {
+        let Some(policy) = self.policy() else {
+            return;
+        };
+        for session in self.sessions().iter_mut() {
+            let ends = session_end(&policy, session, self.now());
+            if ends != session.ends {
+                session.ends = ends;
+                push_end(session);
+            }
         }
     }
 
@@ -139,19 +187,14 @@ impl Jumpd {
         Reply::Done
     }
 
-    /// Ends sessions that the policy in force does not admit: at a start after one that was cut off in the middle of an apply.
-    pub(crate) fn readmit(&self) {
-        let Some(policy) = self.policy() else {
-            return;
-        };
+    /// Ends every session of a user, because of what they did.
+    pub(crate) fn end_sessions_of(&self, uid: u32, why: Reason) {
         let mut events = Vec::new();
-        for session in self.sessions().iter_mut() {
-            let asker = session.asker();
-            let admitted = policy
-                .admit(&asker.subject(), asker.source.ip(), self.now())
-                .is_allow();
-            if !admitted && session.ending.is_none() {
-                events.push(end(session, Kind::SessionExpired, Reason::PolicyChanged));
+        {
+            let mut sessions = self.sessions();
+            let theirs = sessions.iter_mut().filter(|s| s.uid == uid);
+            for session in theirs.filter(|s| s.ending.is_none() && s.gone_since.is_none()) {
+                events.push(end(session, Kind::SessionExpired, why));
             }
         }
         for event in events {
@@ -159,62 +202,69 @@ impl Jumpd {
         }
     }
 
-    /// Judges every live session anew, after the policy has changed.
-    pub(crate) fn rejudge(&self) {
-        let Some(policy) = self.policy() else {
-            return;
+    /// When a session ends, as jump-shell is told it.
+    pub(crate) fn ends(&self, id: &SessionId) -> Reply {
+        let limits = self.limits();
+        let sessions = self.sessions();
+        let Some(session) = sessions.get(id) else {
+            return crate::state::refused(Reason::NoSession, "This session is over.");
         };
-        let live: Vec<_> = self
-            .sessions()
-            .iter()
-            .filter(|s| s.ending.is_none() && s.gone_since.is_none())
-            .map(|s| {
-                (
-                    s.id.clone(),
-                    s.asker(),
-                    s.flows.values().cloned().collect::<Vec<_>>(),
-                )
-            })
-            .collect();
-        for (id, asker, flows) in live {
-            let subject = asker.subject();
-            let from = asker.source.ip();
-            let now = self.now();
-            let admitted = policy.admit(&subject, from, now).is_allow();
-            // A connection that the new policy would refuse ends with its session.
-            let flows_allowed = flows.iter().all(|flow| {
-                let to = Destination::Address(flow.destination.ip(), flow.destination.port());
-                matches!(
-                    self.decision(&policy, &subject, from, &to, flow.via, now),
-                    Decision::Allow { .. }
-                )
-            });
-            let event = {
-                let mut sessions = self.sessions();
-                let Some(session) = sessions.get_mut(&id) else {
-                    continue;
-                };
-                if admitted && flows_allowed {
-                    session.ends = session_end(&policy, session, now);
-                    session.push(&Push::EndsAt {
-                        ends_ms: session.ends.map(|(at, _)| at),
-                    });
-                    // Kept in memory in any case; the file is for a restart.
-                    let _saved = sessions.save(&id);
-                    None
-                } else {
-                    Some(end(session, Kind::SessionExpired, Reason::PolicyChanged))
-                }
-            };
-            if let Some(event) = event {
-                self.note(event);
-            }
+        let unused = limits.idle_ms.saturating_sub(session.idle_ms());
+        let idle = (now_ms().saturating_add(unused), Reason::Idle);
+        let (ends_ms, reason) = session
+            .ends
+            .into_iter()
+            .chain(Some(idle))
+            .min_by_key(|(at, _)| *at)
+            .unzip();
+        let warn_ms = match reason {
+            Some(Reason::Idle) => limits.warn_ms.min(limits.idle_ms / 2),
+            _ => limits.warn_ms,
+        };
+        Reply::Ends {
+            ends_ms,
+            reason,
+            warn_ms: (warn_ms > 0).then_some(warn_ms),
         }
     }
 }
 
+/// [`TICK`] in milliseconds.
+const TICK_MS: i64 = 200;
+
+/// Ends a session whose time is over, or warns before.
+fn look_at_end(session: &mut Session, limits: &Limits, now: i64) -> Option<Event> {
+    if let Some((at, why)) = session.ends {
+        if now >= at {
+            return Some(end(session, Kind::SessionExpired, why));
+        }
+        if limits.warn_ms > 0 && now >= at - limits.warn_ms && !session.warned && session.opened {
+            session.warned = true;
+            return Some(warning(session, why, at - now));
+        }
+    }
+    if !session.opened {
+        return None;
+    }
+    let left = limits.idle_ms.saturating_sub(session.idle_ms());
+    if left <= 0 {
+        return Some(end(session, Kind::SessionExpired, Reason::Idle));
+    }
+    if left <= limits.warn_ms.min(limits.idle_ms / 2) && !session.warned_idle {
+        session.warned_idle = true;
+        return Some(warning(session, Reason::Idle, left));
+    }
+    None
+}
+
+fn warning(session: &Session, why: Reason, left_ms: i64) -> Event {
+    session_event(Kind::SessionWarned, session)
+        .reason(why)
+        .detail(&format!("ends in {} s", left_ms / 1000))
+}
+
 /// Marks a session as ending and tells its guard.
-fn end(session: &mut Session, kind: Kind, why: Reason) -> Event {
+pub(crate) fn end(session: &mut Session, kind: Kind, why: Reason) -> Event {
     session.ending = Some(why);
     session.push(&Push::End { reason: why });
     session_event(kind, session).success().reason(why)

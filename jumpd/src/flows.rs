@@ -4,25 +4,38 @@
 //! its cookie. Those that jumpd allowed are found by that cookie; the rest is
 //! not ours.
 
+use crate::host;
 use crate::judge::flow_event;
 use crate::state::{Jumpd, complain};
 use jump_proto::Reason;
 use jump_sys::sockdiag::{DestroyEvents, TcpDestroyed};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-/// Follows the kernel's announcements on a thread of its own.
+/// The name under which systemd keeps the socket of the announcements while
+/// jumpd is restarted (`FDNAME=`, sd_notify(3)): what ends meanwhile waits in it.
+pub(crate) const STORED: &str = "tcp-ends";
+
+/// Follows the kernel's announcements on a thread of its own, on the socket of the jumpd before this one if there was one.
 ///
 /// # Errors
 /// When the kernel does not announce; then no forward could be accounted for.
-pub(crate) fn follow(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
-    let events = DestroyEvents::open()?;
+pub(crate) fn follow(jumpd: Arc<Jumpd>, stored: Option<OwnedFd>) -> std::io::Result<()> {
+    let events = match stored {
+        Some(socket) => DestroyEvents::from(socket),
+        None => {
+            let events = DestroyEvents::open()?;
+            host::keep(STORED, events.as_fd());
+            events
+        }
+    };
     std::thread::Builder::new()
         .name("flows".to_owned())
         .spawn(move || {
             for event in events {
                 match event {
                     Ok(end) => jumpd.flow_ended(&end),
-                    // ENOBUFS: some ends are lost; their flows are closed with their session, without bytes.
+                    // ENOBUFS: some ends are lost; their flows are closed when their sockets are missed.
                     Err(e) => complain(&format!("ends of connections may be missed: {e}")),
                 }
             }
@@ -48,13 +61,16 @@ impl Jumpd {
             session.sent = session.sent.saturating_add(sent);
             session.received = session.received.saturating_add(received);
             let id = session.id.clone();
+            // Its end is a sign of use, but for a cut.
+            let why = flow.revoked.map(|(why, _)| why).or(session.ending);
+            if why.is_none() {
+                session.is_active();
+            }
             let event = flow_event(session, &flow).bytes(sent, received);
             let event = if end.established || flow.cut.is_some() {
-                event
-                    .success()
-                    .reason(session.ending.unwrap_or(Reason::ClosedByPeer))
-            } else if let Some(ending) = session.ending {
-                // Cut with its session: a reset wipes the counters.
+                event.success().reason(why.unwrap_or(Reason::ClosedByPeer))
+            } else if let Some(ending) = why {
+                // Cut: a reset wipes the counters.
                 event.success().reason(ending).detail("bytes unknown")
             } else {
                 event.failure().reason(Reason::ConnectFailed)

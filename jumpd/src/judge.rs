@@ -1,13 +1,17 @@
 //! What a session's guard asks: its post, each connect(2), and the end.
 
+use crate::limits;
 use crate::names::is_resolver;
+use crate::rejudge::push_cuts;
 use crate::sessions::{Asker, Flow, Guard, Session, Sessions};
 use crate::state::{Jumpd, elapsed_ms, now_ms, refused, session_event};
 use jiff::Timestamp;
 use jump_audit::Event;
 use jump_audit::Kind;
 use jump_policy::{Decision, Destination, HostPattern, Policy, Subject};
-use jump_proto::{Channel, ChannelError, JudgeRequest, Reason, Reply, Request, SessionId, Via};
+use jump_proto::{
+    Channel, ChannelError, CutFlow, JudgeRequest, Push, Reason, Reply, Request, SessionId, Via,
+};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +34,13 @@ impl Jumpd {
         let told = push.send(&reply);
         if !taken {
             return told;
+        }
+        // What it missed while it was away; after the answer, which it waits for.
+        if let Some(session) = self.sessions().get(id) {
+            if let Some(reason) = session.ending {
+                session.push(&Push::End { reason });
+            }
+            push_cuts(session);
         }
         let outcome = self.stand(&push, pid, id);
         if let Some(session) = self.sessions().get_mut(id)
@@ -58,32 +69,23 @@ impl Jumpd {
     }
 
     fn take_post(&self, push: &Arc<Channel>, pid: i32, id: &SessionId, sandbox: &str) -> Reply {
+        let opening = match free_post(&mut self.sessions(), pid, id, sandbox) {
+            Ok(opening) => opening,
+            Err(refusal) => return *refusal,
+        };
+        // Written without the lock: a journal that hangs must not hold up other sessions.
+        let opens = opening.is_some();
+        if opening.is_some_and(|event| !self.announce(event)) {
+            return refused(Reason::AuditFailed, "the event cannot be written");
+        }
         let mut sessions = self.sessions();
+        if let Err(refusal) = free_post(&mut sessions, pid, id, sandbox) {
+            return *refusal;
+        }
         let Some(session) = sessions.get_mut(id) else {
             return refused(Reason::NoSession, "no such session");
         };
-        if session.ending.is_some() || session.gone_since.is_some() {
-            return refused(
-                session.ending.unwrap_or(Reason::NoSession),
-                "the session is over",
-            );
-        }
-        if session.guard.as_ref().is_some_and(|g| g.pid != pid) {
-            return refused(Reason::Internal, "the session has a guard");
-        }
-        session.sandbox = sandbox.to_owned();
-        if !session.opened {
-            let mut event = session_event(Kind::SessionOpened, session)
-                .success()
-                .auth_method(&session.auth_method);
-            if let Some(rule) = &session.rule {
-                event = event.rule(rule);
-            }
-            if !self.announce(event) {
-                return refused(Reason::AuditFailed, "the event cannot be written");
-            }
-            session.opened = true;
-        }
+        session.opened |= opens;
         session.guard = Some(Guard {
             pid,
             push: Arc::clone(push),
@@ -147,10 +149,26 @@ impl Jumpd {
                 return self.deny_forward(&asker, destination, request.via, Reason::NoRule, None);
             };
             match self.decide(&policy, &asker, destination, request.via) {
-                Decision::Allow { rule, target, .. } => {
-                    let answer =
-                        self.allow_forward(&policy, &asker, request, destination, rule, target);
-                    if let Some(answer) = answer {
+                Decision::Allow {
+                    rule,
+                    target,
+                    until,
+                    ..
+                } => {
+                    let flow = Flow {
+                        destination,
+                        name: target,
+                        rule,
+                        since_ms: now_ms(),
+                        via: request.via,
+                        cut: None,
+                        until_ms: until.map(Timestamp::as_millisecond),
+                        revoked: None,
+                        established: false,
+                        carried: None,
+                        missed: 0,
+                    };
+                    if let Some(answer) = self.allow_forward(&policy, &asker, request, flow) {
                         return answer;
                     }
                 }
@@ -180,20 +198,27 @@ impl Jumpd {
         via: Via,
         at: Timestamp,
     ) -> Decision {
-        match policy.judge(who, from, to, via, at, self.names.as_ref()) {
-            Decision::Allow {
-                record: true,
-                rule,
-                until,
-                ..
-            } => Decision::Deny {
-                reason: Reason::RecordRequired,
-                rule: Some(rule),
-                until,
-                opens: None,
-            },
-            decision => decision,
-        }
+        recorded_only(policy.judge(who, from, to, via, at, self.names.as_ref()))
+    }
+
+    /// As [`Jumpd::decision`], now, for a session: rules whose `max_session` it has used up grant it nothing more.
+    pub(crate) fn session_decision(
+        &self,
+        policy: &Policy,
+        asker: &Asker,
+        to: &Destination,
+        via: Via,
+    ) -> Decision {
+        let now = self.now();
+        recorded_only(policy.judge_session(
+            &asker.subject(),
+            asker.source.ip(),
+            to,
+            via,
+            asker.opened_at(now),
+            now,
+            self.names.as_ref(),
+        ))
     }
 
     /// The policy's answer; a miss looks its names up anew once.
@@ -205,8 +230,7 @@ impl Jumpd {
         via: Via,
     ) -> Decision {
         let to = Destination::Address(destination.ip(), destination.port());
-        let subject = asker.subject();
-        let ask = || self.decision(policy, &subject, asker.source.ip(), &to, via, self.now());
+        let ask = || self.session_decision(policy, asker, &to, via);
         match ask() {
             Decision::Deny {
                 reason: Reason::NoTarget | Reason::NoRule,
@@ -227,11 +251,9 @@ impl Jumpd {
         }
         let sorting = self.policy().is_some_and(|policy| {
             let to = Destination::Address(destination.ip(), destination.port());
-            let subject = asker.subject();
-            [Via::Forward, Via::Shell].iter().any(|via| {
-                self.decision(&policy, &subject, asker.source.ip(), &to, *via, self.now())
-                    .is_allow()
-            })
+            [Via::Forward, Via::Shell]
+                .iter()
+                .any(|via| self.session_decision(&policy, asker, &to, *via).is_allow())
         });
         if !sorting {
             self.deny_forward(asker, destination, Via::Forward, Reason::BadProtocol, None);
@@ -267,52 +289,31 @@ impl Jumpd {
         policy: &Arc<Policy>,
         asker: &Asker,
         request: &JudgeRequest,
-        destination: SocketAddr,
-        rule: String,
-        name: Option<String>,
+        flow: Flow,
     ) -> Option<(bool, Reason)> {
         let mut event = asker
             .event(Kind::ForwardAllowed)
             .success()
             .reason(Reason::RuleAllow)
-            .destination(destination)
+            .destination(flow.destination)
             .via(request.via)
-            .rule(&rule);
-        if let Some(name) = &name {
+            .rule(&flow.rule);
+        if let Some(name) = &flow.name {
             event = event.destination_name(name);
         }
-        {
-            let mut sessions = self.sessions();
-            // Under the lock that `rejudge` takes: what is in the books before it is judged anew by it.
-            if !self.policy().is_some_and(|now| Arc::ptr_eq(&now, policy)) {
-                return None;
-            }
-            let Some(session) = sessions
-                .get_mut(&request.session)
-                .filter(|s| s.ending.is_none())
-            else {
-                return Some((false, Reason::NoSession));
-            };
-            if let Some(flow) = session.flows.get(&request.cookie) {
-                // The same call once more, or a socket that is connected elsewhere.
-                return Some(if flow.destination == destination {
-                    (true, Reason::RuleAllow)
-                } else {
-                    (false, Reason::BadProtocol)
-                });
-            }
-            let flow = Flow {
-                destination,
-                name,
-                rule,
-                since_ms: now_ms(),
-                via: request.via,
-                cut: None,
-            };
-            session.flows.insert(request.cookie, flow);
-            if sessions.save(&request.session).is_err() {
-                forget_flow(&mut sessions, request);
-                return Some((false, Reason::NotPersisted));
+        let (destination, rule) = (flow.destination, flow.rule.clone());
+        match self.book(policy, request, flow) {
+            Booked::Yes => {}
+            Booked::Answered(allowed, reason) => return Some((allowed, reason)),
+            Booked::PolicyChanged => return None,
+            Booked::Limit(reason) => {
+                return Some(self.deny_forward(
+                    asker,
+                    destination,
+                    request.via,
+                    reason,
+                    Some(&rule),
+                ));
             }
         }
         if self.announce(event) {
@@ -322,12 +323,64 @@ impl Jumpd {
         Some((false, Reason::AuditFailed))
     }
 
+    /// Writes a connection into the session's books.
+    fn book(&self, policy: &Arc<Policy>, request: &JudgeRequest, flow: Flow) -> Booked {
+        let limits = policy.session();
+        let many = |session: &Session| {
+            let connecting = session.flows.values().filter(|f| !f.established).count();
+            connecting >= usize::try_from(limits.connecting).unwrap_or(usize::MAX)
+        };
+        // Handshakes are seen to be over only by looking.
+        if self.sessions().get(&request.session).is_some_and(many) {
+            self.look_at_flows(0);
+        }
+        let mut sessions = self.sessions();
+        // Under the lock that `rejudge` takes: what is in the books before it is judged anew by it.
+        if !self.policy().is_some_and(|now| Arc::ptr_eq(&now, policy)) {
+            return Booked::PolicyChanged;
+        }
+        let Some(session) = sessions
+            .get_mut(&request.session)
+            .filter(|s| s.ending.is_none())
+        else {
+            return Booked::Answered(false, Reason::NoSession);
+        };
+        if let Some(known) = session.flows.get(&request.cookie) {
+            // The same call once more, or a socket that is connected elsewhere.
+            return if known.revoked.is_some() {
+                Booked::Answered(false, Reason::PolicyChanged)
+            } else if known.destination == flow.destination {
+                Booked::Answered(true, Reason::RuleAllow)
+            } else {
+                Booked::Answered(false, Reason::BadProtocol)
+            };
+        }
+        if let Err(reason) = limits::may_open(session, limits) {
+            return Booked::Limit(reason);
+        }
+        session.flows.insert(request.cookie, flow);
+        session.is_active();
+        if sessions.save(&request.session).is_err() {
+            forget_flow(&mut sessions, request);
+            return Booked::Answered(false, Reason::NotPersisted);
+        }
+        Booked::Yes
+    }
+
     /// What became of an allowed connect. A failure ends the flow here: its
     /// socket may live on and be tried again.
     pub(crate) fn connected(&self, id: &SessionId, cookie: u64, errno: i32, guard: i32) {
         use nix::libc::{EALREADY, EINPROGRESS, EISCONN};
         // The last two say that the socket is as it was.
-        if matches!(errno, 0 | EINPROGRESS | EALREADY | EISCONN) {
+        if matches!(errno, EINPROGRESS | EALREADY | EISCONN) {
+            return;
+        }
+        if errno == 0 {
+            if let Some(session) = self.sessions().get_mut(id)
+                && let Some(flow) = session.flows.get_mut(&cookie)
+            {
+                flow.established = true;
+            }
             return;
         }
         let closed = {
@@ -358,18 +411,22 @@ impl Jumpd {
         }
     }
 
-    /// The guard is about to reset a connection: its counts are kept for the end that the kernel will announce.
-    pub(crate) fn flow_cut(&self, id: &SessionId, cookie: u64, bytes: (u64, u64), guard: i32) {
+    /// The guard is about to reset connections: their counts are kept for the end that the kernel will announce.
+    pub(crate) fn flows_cut(&self, id: &SessionId, cut: &[CutFlow], guard: i32) {
         let mut sessions = self.sessions();
-        if let Some(session) = sessions
+        let Some(session) = sessions
             .get_mut(id)
             .filter(|s| s.guard.as_ref().is_some_and(|g| g.pid == guard))
-            && let Some(flow) = session.flows.get_mut(&cookie)
-        {
-            flow.cut = Some(bytes);
-            // Kept in memory in any case; the file is for a restart.
-            let _saved = sessions.save(id);
+        else {
+            return;
+        };
+        for told in cut {
+            if let Some(flow) = session.flows.get_mut(&told.cookie) {
+                flow.cut = Some((told.bytes_sent, told.bytes_received));
+            }
         }
+        // Kept in memory in any case; the file is for a restart.
+        let _saved = sessions.save(id);
     }
 
     /// A call that the guard refused by itself; false when it is none of this guard's sessions.
@@ -396,6 +453,67 @@ impl Jumpd {
         self.note(event);
         true
     }
+}
+
+/// What became of a connection that the policy allows.
+enum Booked {
+    /// It is in the books.
+    Yes,
+    /// The answer is known.
+    Answered(bool, Reason),
+    /// The policy that allowed it is no longer in force.
+    PolicyChanged,
+    /// The session has as many as it may.
+    Limit(Reason),
+}
+
+/// A rule that records grants no plain connection.
+fn recorded_only(decision: Decision) -> Decision {
+    match decision {
+        Decision::Allow {
+            record: true,
+            rule,
+            until,
+            ..
+        } => Decision::Deny {
+            reason: Reason::RecordRequired,
+            rule: Some(rule),
+            until,
+            opens: None,
+        },
+        decision => decision,
+    }
+}
+
+/// Whether this guard may take this session's post; the event that opens the session, if it is not open yet.
+fn free_post(
+    sessions: &mut Sessions,
+    pid: i32,
+    id: &SessionId,
+    sandbox: &str,
+) -> Result<Option<Event>, Box<Reply>> {
+    let no = |reason, why| Err(Box::new(refused(reason, why)));
+    let Some(session) = sessions.get_mut(id) else {
+        return no(Reason::NoSession, "no such session");
+    };
+    if session.ending.is_some() || session.gone_since.is_some() {
+        let why = session.ending.unwrap_or(Reason::NoSession);
+        return no(why, "the session is over");
+    }
+    if session.guard.as_ref().is_some_and(|g| g.pid != pid) {
+        return no(Reason::Internal, "the session has a guard");
+    }
+    sandbox.clone_into(&mut session.sandbox);
+    if session.opened {
+        return Ok(None);
+    }
+    let event = session_event(Kind::SessionOpened, session)
+        .success()
+        .auth_method(&session.auth_method);
+    Ok(Some(match &session.rule {
+        Some(rule) => event.rule(rule),
+        None => event,
+    }))
 }
 
 /// A connection that was not allowed in the end.

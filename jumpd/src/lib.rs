@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod activity;
 #[cfg(test)]
 mod agreement;
 mod connection;
@@ -17,10 +18,12 @@ mod generation;
 mod host;
 mod judge;
 pub mod keys;
+mod limits;
 mod login;
 mod mfa;
 mod names;
 mod operator;
+mod rejudge;
 mod server;
 mod sessions;
 mod shell;

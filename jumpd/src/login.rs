@@ -1,9 +1,10 @@
 //! What pam_jump asks: the second factor, the account, the session.
 
 use crate::connection;
+use crate::limits::Rate;
 use crate::mfa;
 use crate::sessions::{InsertError, Session};
-use crate::state::{Applicant, Jumpd, new_id, refused};
+use crate::state::{Applicant, Jumpd, boot_ms, new_id, refused};
 use jiff::Timestamp;
 use jump_audit::Kind;
 use jump_policy::{Decision, Method, Policy};
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// sshd's `LoginGraceTime` is two minutes; nobody types at a prompt for longer.
 const TYPING: Duration = Duration::from_secs(150);
+
+/// How much later than a session's guard systemd ends it, in seconds.
+const LIFETIME_SLACK: u64 = 60;
 
 /// The one prompt; the same for enrolled, unenrolled and locked users.
 const PROMPT: &str = "Verification code: ";
@@ -196,6 +200,10 @@ impl Jumpd {
                 detail,
             } => {
                 self.deny_login(kind, who, Some(&id), reason, &detail);
+                // Whoever guesses may hold a stolen key, and a session by it.
+                if kind == Kind::MfaLocked {
+                    self.end_sessions_of(who.login.uid, Reason::LockedOut);
+                }
                 AuthStep::Denied {
                     message: Some(NOT_ACCEPTED.to_owned()),
                 }
@@ -287,7 +295,7 @@ impl Jumpd {
                 if self.announce(event) {
                     Reply::Account {
                         allowed: true,
-                        message: None,
+                        message: self.ends_soon(&who),
                     }
                 } else {
                     Reply::Account {
@@ -356,6 +364,32 @@ impl Jumpd {
         }
     }
 
+    /// A sentence for the login, where its session would be warned of its end at once.
+    fn ends_soon(&self, who: &Applicant) -> Option<String> {
+        let policy = self.policy()?;
+        let now = self.now();
+        let (at, _) = policy.session_end(&who.subject(), who.source.ip(), now, now)?;
+        let warned = at.checked_sub(policy.session().warn).ok()?;
+        // A session that is short by itself (`max`) is no news at every login.
+        let short = policy.session().max <= policy.session().warn;
+        (warned <= now && !policy.session().warn.is_zero() && !short).then(|| {
+            let zoned = at.to_zoned(policy.timezone().clone());
+            format!("This session ends at {}.", zoned.strftime("%H:%M %Z"))
+        })
+    }
+
+    /// How long a session may last at the most, for systemd to end it if everything here is dead.
+    ///
+    /// Windows are left out: an edit may extend them while the session lives,
+    /// and systemd would not hear of it.
+    pub(crate) fn lifetime(&self, login: &Login) -> Reply {
+        let known = applicant(login).is_ok();
+        let policy = self.policy().filter(|_| known);
+        Reply::Lifetime {
+            seconds: policy.map(|p| p.session().max.as_secs().saturating_add(LIFETIME_SLACK)),
+        }
+    }
+
     /// `open_session`: a place in the books, waiting for its guard.
     pub(crate) fn open_session(
         &self,
@@ -401,6 +435,9 @@ impl Jumpd {
             groups: who.login.groups.clone(),
             source: who.source,
             opened_ms,
+            opened_boot_ms: boot_ms(),
+            active_boot_ms: boot_ms(),
+            judged_by: String::new(),
             mfa,
             auth_method: who.auth.methods.clone(),
             key_fingerprint,
@@ -413,6 +450,8 @@ impl Jumpd {
             received: 0,
             ends: None,
             warned: false,
+            warned_idle: false,
+            rate: Rate::default(),
             ending: None,
             guard: None,
             unguarded_since: Instant::now(),
@@ -426,6 +465,7 @@ impl Jumpd {
             );
         };
         session.ends = session_end(&policy, &session, self.now());
+        policy.hash().clone_into(&mut session.judged_by);
         let ends_ms = session.ends.map(|(at, _)| at);
         let inserted = self.sessions().insert(session, most_sessions(&policy));
         match inserted {
@@ -479,7 +519,7 @@ pub(crate) fn session_end(
     session: &Session,
     now: Timestamp,
 ) -> Option<(i64, Reason)> {
-    let opened = Timestamp::from_millisecond(session.opened_ms).ok()?;
+    let opened = session.opened_at(now);
     let subject = session.asker().subject();
     let (at, why) = policy.session_end(&subject, session.source.ip(), opened, now)?;
     Some((at.as_millisecond(), why))

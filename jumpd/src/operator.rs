@@ -182,6 +182,7 @@ impl Jumpd {
 
     /// Every live session, a page per message.
     pub(crate) fn list_sessions(&self, operator: &Channel) -> Result<(), ChannelError> {
+        self.look_at_flows(0);
         let mut all: Vec<_> = self
             .sessions()
             .iter()

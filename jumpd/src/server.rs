@@ -9,7 +9,9 @@ use crate::sessions::Sessions;
 use crate::state::{Jumpd, complain, refused};
 use jump_audit::Journal;
 use jump_mfa::FileStore;
-use jump_proto::{Channel, ChannelError, PeerCredentials, Reason, Reply, Request, TIMEOUT, paths};
+use jump_proto::{
+    Channel, ChannelError, CutFlow, PeerCredentials, Reason, Reply, Request, TIMEOUT, paths,
+};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,10 +49,12 @@ pub fn run() -> ExitCode {
 fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     jump_sys::process::set_nondumpable()?;
     let mut doors = Vec::new();
+    let mut ends = None;
     for (name, fd) in jump_sys::activation::sockets()? {
         match name.as_str() {
             JUMPD => doors.push((Door::Jumpd, fd)),
             SHELL => doors.push((Door::Shell, fd)),
+            flows::STORED => ends = Some(fd),
             other => complain(&format!(
                 "systemd passed a socket named {other:?}, which is not mine"
             )),
@@ -90,8 +94,8 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     if let Some(policy) = jumpd.policy() {
         jumpd.warm_names(&policy);
     }
-    jumpd.readmit();
-    flows::follow(Arc::clone(&jumpd))?;
+    jumpd.resume();
+    flows::follow(Arc::clone(&jumpd), ends)?;
     endings::watch(Arc::clone(&jumpd))?;
     let server = Arc::new(Server {
         jumpd,
@@ -217,6 +221,7 @@ impl Server {
                 jumpd.open_session(&login, mark.as_ref(), peer.pid)
             }
             Request::CloseSession { .. } => Reply::Done,
+            Request::Lifetime { login } => jumpd.lifetime(&login),
             Request::Apply => jumpd.apply(&self.store, operator::policy_file()),
             Request::ApplyIfNew => jumpd.apply_if_new(&self.store, operator::policy_file()),
             Request::Status => jumpd.status(),
@@ -258,7 +263,16 @@ impl Server {
                 bytes_sent,
                 bytes_received,
             } => {
-                jumpd.flow_cut(&session, cookie, (bytes_sent, bytes_received), peer.pid);
+                let cut = CutFlow {
+                    cookie,
+                    bytes_sent,
+                    bytes_received,
+                };
+                jumpd.flows_cut(&session, &[cut], peer.pid);
+                channel.send(&Reply::Done)
+            }
+            Request::FlowsCut { session, flows } => {
+                jumpd.flows_cut(&session, &flows, peer.pid);
                 channel.send(&Reply::Done)
             }
             Request::RefusedLocally {

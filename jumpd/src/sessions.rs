@@ -5,6 +5,9 @@
 //! connection. The directory is in memory and gone with a reboot, as the
 //! sessions are.
 
+use crate::limits::Rate;
+use crate::state::{boot_ms, now_ms};
+use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_policy::Subject;
 use jump_proto::{Channel, FlowInfo, Push, Reason, SessionId, SessionInfo, Via};
@@ -35,6 +38,21 @@ pub(crate) struct Flow {
     /// Payload bytes sent and received, told by the guard before it reset the connection.
     #[serde(default)]
     pub(crate) cut: Option<(u64, u64)>,
+    /// When the answer that allowed it changes by itself, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub(crate) until_ms: Option<i64>,
+    /// Set once it is no longer allowed: why, and since when in milliseconds since boot.
+    #[serde(default)]
+    pub(crate) revoked: Option<(Reason, i64)>,
+    /// Whether its handshake was seen to be over.
+    #[serde(default)]
+    pub(crate) established: bool,
+    /// Payload bytes sent and received, when last looked at.
+    #[serde(skip)]
+    pub(crate) carried: Option<(u64, u64)>,
+    /// How many looks in a row did not find its socket.
+    #[serde(skip)]
+    pub(crate) missed: u8,
 }
 
 /// A session's guard, as long as it is connected.
@@ -61,6 +79,15 @@ pub(crate) struct Session {
     pub(crate) source: SocketAddr,
     /// Since when, milliseconds since the Unix epoch.
     pub(crate) opened_ms: i64,
+    /// Since when, milliseconds since boot: what lasts is counted by this clock.
+    #[serde(default)]
+    pub(crate) opened_boot_ms: i64,
+    /// When a byte was last forwarded or typed, milliseconds since boot.
+    #[serde(default)]
+    pub(crate) active_boot_ms: i64,
+    /// Hash of the policy by which its connections were last judged.
+    #[serde(default)]
+    pub(crate) judged_by: String,
     /// How the second factor was given.
     pub(crate) mfa: String,
     /// Methods that sshd verified.
@@ -85,6 +112,12 @@ pub(crate) struct Session {
     pub(crate) ends: Option<(i64, Reason)>,
     /// Whether the user was told of the end.
     pub(crate) warned: bool,
+    /// Whether the user was told of the end for lack of use.
+    #[serde(skip)]
+    pub(crate) warned_idle: bool,
+    /// Connections opened of late.
+    #[serde(skip)]
+    pub(crate) rate: Rate,
     /// Set once the session is being ended.
     pub(crate) ending: Option<Reason>,
     /// The guard, while it is connected.
@@ -111,19 +144,52 @@ impl Session {
             mfa: self.mfa.clone(),
             key_fingerprint: self.key_fingerprint.clone(),
             sandbox: self.sandbox.clone(),
+            opened_boot_ms: self.opened_boot_ms,
         }
     }
 
-    /// Tells the guard something; a guard that cannot be told asks again when it reconnects.
+    /// Tells the guard something, without waiting for it. A guard that does not
+    /// read loses its connection; it learns what it must know when it takes its post again.
     pub(crate) fn push(&self, message: &Push) {
-        if let Some(guard) = &self.guard {
-            let _told = guard.push.send(message);
+        if let Some(guard) = &self.guard
+            && guard.push.send_now(message).is_err()
+        {
+            guard.push.shut_down();
         }
+    }
+
+    /// When it was opened, by the wall clock of now: a step of that clock makes no session older or younger.
+    pub(crate) fn opened_at(&self, now: Timestamp) -> Timestamp {
+        self.asker().opened_at(now)
+    }
+
+    /// Milliseconds since a byte was last forwarded or typed.
+    pub(crate) fn idle_ms(&self) -> i64 {
+        boot_ms().saturating_sub(self.active_boot_ms).max(0)
+    }
+
+    /// A byte was forwarded or typed.
+    pub(crate) fn is_active(&mut self) {
+        self.active_boot_ms = boot_ms();
+        self.warned_idle = false;
+    }
+
+    /// Payload bytes sent and received by all its connections, as last looked at.
+    fn carried(&self) -> (u64, u64) {
+        let open = self.flows.values();
+        open.fold((self.sent, self.received), |(sent, received), flow| {
+            let (more_sent, more_received) = flow.carried.unwrap_or_default();
+            (
+                sent.saturating_add(more_sent),
+                received.saturating_add(more_received),
+            )
+        })
     }
 
     /// What operators and the user see of it.
     #[must_use]
     pub(crate) fn info(&self) -> SessionInfo {
+        let (bytes_sent, bytes_received) = self.carried();
         SessionInfo {
             session: self.id.clone(),
             user: self.user.clone(),
@@ -147,8 +213,13 @@ impl Session {
                     rule: f.rule.clone(),
                     since_ms: f.since_ms,
                     via: f.via,
+                    bytes_sent: f.carried.map(|(sent, _)| sent),
+                    bytes_received: f.carried.map(|(_, received)| received),
                 })
                 .collect(),
+            bytes_sent,
+            bytes_received,
+            idle_ms: u64::try_from(self.idle_ms()).ok(),
         }
     }
 }
@@ -165,9 +236,16 @@ pub(crate) struct Asker {
     mfa: String,
     key_fingerprint: Option<String>,
     sandbox: String,
+    opened_boot_ms: i64,
 }
 
 impl Asker {
+    /// As [`Session::opened_at`].
+    pub(crate) fn opened_at(&self, now: Timestamp) -> Timestamp {
+        let age = boot_ms().saturating_sub(self.opened_boot_ms).max(0);
+        Timestamp::from_millisecond(now.as_millisecond().saturating_sub(age)).unwrap_or(now)
+    }
+
     /// The session's user as the policy asks for it.
     #[must_use]
     pub(crate) fn subject(&self) -> Subject {
@@ -228,8 +306,13 @@ impl Sessions {
             }
             // A record that cannot be read belongs to no session: its guard is refused and ends it.
             if let Ok(text) = std::fs::read(&path)
-                && let Ok(session) = serde_json::from_slice::<Session>(&text)
+                && let Ok(mut session) = serde_json::from_slice::<Session>(&text)
             {
+                // Written by a release that did not count by this clock.
+                if session.opened_boot_ms == 0 {
+                    session.opened_boot_ms = boot_ms() - (now_ms() - session.opened_ms).max(0);
+                    session.active_boot_ms = boot_ms();
+                }
                 by_id.insert(session.id.clone(), session);
             }
         }
@@ -339,6 +422,9 @@ mod tests {
             groups: vec![],
             source: "192.0.2.1:5022".parse().unwrap(),
             opened_ms: 1,
+            opened_boot_ms: 1,
+            active_boot_ms: 1,
+            judged_by: String::new(),
             mfa: "totp".to_owned(),
             auth_method: "publickey".to_owned(),
             key_fingerprint: None,
@@ -351,6 +437,8 @@ mod tests {
             received: 0,
             ends: Some((5, Reason::MaxSession)),
             warned: false,
+            warned_idle: false,
+            rate: Rate::default(),
             ending: None,
             guard: None,
             unguarded_since: Instant::now(),
@@ -372,6 +460,11 @@ mod tests {
             since_ms: 3,
             via: Via::Forward,
             cut: None,
+            until_ms: None,
+            revoked: None,
+            established: false,
+            carried: None,
+            missed: 0,
         };
         before.get_mut(&id).unwrap().flows.insert(u64::MAX, flow);
         before.save(&id).unwrap();

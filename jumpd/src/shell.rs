@@ -38,7 +38,14 @@ impl Jumpd {
         let Some(asker) = self.asker(id) else {
             return over();
         };
+        if let Request::Ends = request {
+            return self.ends(id);
+        }
+        if let Some(session) = self.sessions().get_mut(id) {
+            session.is_active();
+        }
         match request {
+            Request::Active => self.ends(id),
             Request::Whoami { command } => {
                 let mut event = asker.event(Kind::ShellStarted).success();
                 if let Some(command) = command {

@@ -89,6 +89,8 @@ pub(crate) struct Jumpd {
     generation: RwLock<Option<Arc<Generation>>>,
     sessions: Mutex<Sessions>,
     marks: Mutex<HashMap<SessionId, Mark>>,
+    /// When the kernel's list of connections was last looked at, milliseconds since boot.
+    pub(crate) looked: Mutex<i64>,
     /// One apply at a time; what the file held when it was last looked at.
     pub(crate) applying: Mutex<Option<Look>>,
     pub(crate) names: Arc<Resolver>,
@@ -108,6 +110,7 @@ impl Jumpd {
             generation: RwLock::new(generation.map(Arc::new)),
             sessions: Mutex::new(sessions),
             marks: Mutex::new(HashMap::new()),
+            looked: Mutex::new(0),
             applying: Mutex::default(),
             names: Arc::new(Resolver::default()),
             second_factors,
@@ -232,6 +235,14 @@ pub(crate) fn session_event(kind: Kind, session: &Session) -> Event {
 /// Now, in milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
+}
+
+/// Milliseconds since the host was booted, time asleep included (`CLOCK_BOOTTIME`, clock_gettime(2)): nobody steps it.
+pub(crate) fn boot_ms() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec
+        .saturating_mul(1000)
+        .saturating_add(now.tv_nsec / 1_000_000)
 }
 
 /// Milliseconds since `since_ms`; 0 where the clock was stepped back.

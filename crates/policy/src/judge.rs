@@ -41,12 +41,14 @@ fn unknown() -> Decision {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is part of the question")]
 pub(crate) fn judge(
     model: &Model,
     who: &Subject,
     from: IpAddr,
     to: &Destination,
     via: Via,
+    opened: Option<Timestamp>,
     now: Timestamp,
     names: &dyn Names,
 ) -> Decision {
@@ -80,7 +82,7 @@ pub(crate) fn judge(
             port,
             names,
         };
-        cases.push(standing.connection(&place, via));
+        cases.push(standing.connection(&place, via, opened));
     }
     Question(cases).decide(now)
 }

@@ -256,7 +256,23 @@ impl Policy {
         now: Timestamp,
         names: &dyn Names,
     ) -> Decision {
-        judge::judge(&self.model, who, from, to, via, now, names)
+        judge::judge(&self.model, who, from, to, via, None, now, names)
+    }
+
+    /// As [`Policy::judge`], for a session opened at `opened`: a rule whose `max_session` it has used up grants it nothing more.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is part of the question")]
+    pub fn judge_session(
+        &self,
+        who: &Subject,
+        from: IpAddr,
+        to: &Destination,
+        via: Via,
+        opened: Timestamp,
+        now: Timestamp,
+        names: &dyn Names,
+    ) -> Decision {
+        judge::judge(&self.model, who, from, to, via, Some(opened), now, names)
     }
 
     /// May `who` log in from `from` now: does any allow rule serve them, whatever the target and way?

@@ -72,6 +72,12 @@ pub struct SessionSettings {
     pub concurrent: u32,
     /// How long before the end the user is told; zero: not at all.
     pub warn: Duration,
+    /// Connections that one session may have open at once.
+    pub forwards: u32,
+    /// Connections that one session may open per second.
+    pub forward_rate: u32,
+    /// Connections of one session whose handshake is not over.
+    pub connecting: u32,
 }
 
 impl Default for SessionSettings {
@@ -81,6 +87,9 @@ impl Default for SessionSettings {
             idle: Duration::from_secs(30 * 60),
             concurrent: 8,
             warn: Duration::from_secs(5 * 60),
+            forwards: 256,
+            forward_rate: 100,
+            connecting: 64,
         }
     }
 }

@@ -383,6 +383,15 @@ fn session(reader: &mut Reader, node: Option<Node<'_>>) -> SessionSettings {
     if let Some(node) = section.optional("warn") {
         settings.warn = duration(node, Duration::ZERO, problems).unwrap_or(settings.warn);
     }
+    for (key, limit) in [
+        ("forwards", &mut settings.forwards),
+        ("forward_rate", &mut settings.forward_rate),
+        ("connecting", &mut settings.connecting),
+    ] {
+        if let Some(node) = section.optional(key) {
+            *limit = integer(node, 1..=10_000, problems).unwrap_or(*limit);
+        }
+    }
     section.finish(problems);
     settings
 }

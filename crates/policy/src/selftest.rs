@@ -86,6 +86,7 @@ pub(crate) fn run(
         test.from,
         &test.target,
         test.via,
+        None,
         test.at,
         &NoNames,
     );

@@ -173,6 +173,24 @@ impl Channel {
         sent
     }
 
+    /// Sends one message if there is room for it now.
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; [`ChannelError::TimedOut`] when the other side does not read.
+    pub fn send_now<T: Serialize>(&self, message: &T) -> Result<(), ChannelError> {
+        let packet = serde_json::to_vec(message)?;
+        if packet.len() > MAX_MESSAGE {
+            return Err(ChannelError::TooLarge(packet.len()));
+        }
+        self.send_flagged(&packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+    }
+
+    /// Ends the connection in both directions, for every holder of it.
+    pub fn shut_down(&self) {
+        // Not connected any more is well.
+        let _closed = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+    }
+
     fn send_packet(&self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
         if packet.len() > MAX_MESSAGE {
             return Err(ChannelError::TooLarge(packet.len()));
@@ -202,8 +220,12 @@ impl Channel {
     /// Without files it is send(2): inside a session the filter leaves no
     /// sendmsg(2) to the user, and root's waits for the guard.
     fn send_plain(&self, packet: &[u8]) -> Result<(), ChannelError> {
+        self.send_flagged(packet, SendFlags::NOSIGNAL)
+    }
+
+    fn send_flagged(&self, packet: &[u8], flags: SendFlags) -> Result<(), ChannelError> {
         loop {
-            match rustix::net::send(&self.fd, packet, SendFlags::NOSIGNAL) {
+            match rustix::net::send(&self.fd, packet, flags) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(e.into()),

@@ -48,6 +48,12 @@ pub enum Request {
         /// The mark that `authenticate` left, if any.
         mark: Option<SessionId>,
     },
+    /// pam_jump, `setcred` in the monitor: how long may a session that is opened now last at the most?
+    /// Answered by [`Reply::Lifetime`].
+    Lifetime {
+        /// Who.
+        login: Login,
+    },
     /// pam_jump, `open_session`. Answered by [`Reply::Opened`] or [`Reply::Refused`].
     OpenSession {
         /// Who.
@@ -98,6 +104,13 @@ pub enum Request {
         bytes_sent: u64,
         /// Payload bytes received until now.
         bytes_received: u64,
+    },
+    /// As [`Request::FlowCut`], for many connections. Answered by [`Reply::Done`].
+    FlowsCut {
+        /// The session.
+        session: SessionId,
+        /// The connections, at most [`FLOWS_IN_A_MESSAGE`].
+        flows: Vec<CutFlow>,
     },
     /// A session's guard: a call was refused without asking (forbidden, bad family, bad length, ...).
     RefusedLocally {
@@ -183,6 +196,10 @@ pub enum Request {
         /// The command as asked for, absent for an interactive shell.
         command: Option<String>,
     },
+    /// jump-shell: the user is typing. Answered by [`Reply::Ends`].
+    Active,
+    /// jump-shell: when does this session end? Answered by [`Reply::Ends`]; no sign of life of the user's.
+    Ends,
     /// jump-shell: where may I go now? Answered by [`Reply::Targets`].
     Targets,
     /// jump-shell: addresses of a name. Answered by [`Reply::Addresses`] or [`Reply::Refused`].
@@ -214,6 +231,20 @@ pub struct JudgeRequest {
     pub cookie: u64,
     /// The asking task.
     pub pid: i32,
+}
+
+/// The most connections that one [`Request::FlowsCut`] or [`Push::Cut`] names: they fit into a message.
+pub const FLOWS_IN_A_MESSAGE: usize = 1024;
+
+/// A connection about to be reset, with what it has carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutFlow {
+    /// `SO_COOKIE` of the socket (socket(7)).
+    pub cookie: u64,
+    /// Payload bytes sent until now.
+    pub bytes_sent: u64,
+    /// Payload bytes received until now.
+    pub bytes_received: u64,
 }
 
 /// What would be answered to whom, when, from where.
@@ -257,6 +288,20 @@ pub enum Reply {
         allowed: bool,
         /// One sentence for the user, where there is something to say.
         message: Option<String>,
+    },
+    /// How long a session may last.
+    Lifetime {
+        /// In seconds; absent: nothing limits it.
+        seconds: Option<u64>,
+    },
+    /// When a session ends.
+    Ends {
+        /// At the latest, as things stand.
+        ends_ms: Option<i64>,
+        /// Why then.
+        reason: Option<Reason>,
+        /// How long before that the user is told; absent: not at all.
+        warn_ms: Option<i64>,
     },
     /// The session is open in jumpd's books and waits for its guard.
     Opened {
@@ -365,6 +410,13 @@ pub enum Push {
         /// When the session must end at the latest.
         ends_ms: Option<i64>,
     },
+    /// Reset these connections now; the session goes on.
+    Cut {
+        /// `SO_COOKIE` of their sockets, at most [`FLOWS_IN_A_MESSAGE`].
+        cookies: Vec<u64>,
+        /// Why.
+        reason: Reason,
+    },
 }
 
 /// A policy generation in force.
@@ -470,6 +522,15 @@ pub struct SessionInfo {
     pub flow_count: usize,
     /// Live connections, the first few of them.
     pub flows: Vec<FlowInfo>,
+    /// Payload bytes sent to targets by all connections so far, the closed ones too.
+    #[serde(default)]
+    pub bytes_sent: u64,
+    /// Payload bytes received from targets by all connections so far, the closed ones too.
+    #[serde(default)]
+    pub bytes_received: u64,
+    /// How long no byte was forwarded or typed, in milliseconds, where that has a limit.
+    #[serde(default)]
+    pub idle_ms: Option<u64>,
 }
 
 /// A live connection of a session.
@@ -485,6 +546,12 @@ pub struct FlowInfo {
     pub since_ms: i64,
     /// Which way.
     pub via: Via,
+    /// Payload bytes sent to the target so far, where the kernel tells.
+    #[serde(default)]
+    pub bytes_sent: Option<u64>,
+    /// Payload bytes received from the target so far, where the kernel tells.
+    #[serde(default)]
+    pub bytes_received: Option<u64>,
 }
 
 /// Somewhere the session may go now.

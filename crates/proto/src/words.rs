@@ -178,6 +178,12 @@ reasons! {
     NoSourceAddress => "no_source_address",
     /// `[session] concurrent` is reached.
     TooManySessions => "too_many_sessions",
+    /// `[session] forwards` is reached.
+    TooManyForwards => "too_many_forwards",
+    /// `[session] forward_rate` is reached.
+    ForwardRate => "forward_rate",
+    /// `[session] connecting` is reached.
+    TooManyConnecting => "too_many_connecting",
     /// The window closed.
     WindowClosed => "window_closed",
     /// `max` or `max_session` is reached.

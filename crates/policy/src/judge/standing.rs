@@ -88,17 +88,13 @@ impl<'p> Standing<'p> {
                 (true, true) => Stage::Target,
                 (true, false) => Stage::Granted,
             };
-            let used_up = match (opened, rule.max_session) {
-                (Some(opened), Some(max)) => opened.checked_add(max).ok(),
-                _ => None,
-            };
             grants.push(Grant {
                 rule,
                 hours: Hours::of(rule, self.model),
                 stage,
                 target: None,
                 ways,
-                used_up,
+                used_up: used_up(rule, opened),
             });
         }
         let outright = (0..)
@@ -117,7 +113,12 @@ impl<'p> Standing<'p> {
     }
 
     /// The question of one connection.
-    pub(super) fn connection(self, place: &Place<'_>, via: Via) -> Case<'p> {
+    pub(super) fn connection(
+        self,
+        place: &Place<'_>,
+        via: Via,
+        opened: Option<Timestamp>,
+    ) -> Case<'p> {
         let special = place
             .address
             .and_then(|address| special(address, place.names.is_own(address)));
@@ -159,7 +160,7 @@ impl<'p> Standing<'p> {
                 stage,
                 target: found,
                 ways: Vec::new(),
-                used_up: None,
+                used_up: used_up(rule, opened),
             });
         }
         Case {
@@ -171,4 +172,9 @@ impl<'p> Standing<'p> {
             grants,
         }
     }
+}
+
+/// When a session opened at `opened` has used this rule up.
+fn used_up(rule: &Rule, opened: Option<Timestamp>) -> Option<Timestamp> {
+    opened?.checked_add(rule.max_session?).ok()
 }

@@ -1,10 +1,7 @@
 //! The TCP sockets that are there now, with their byte counts so far
 //! (sock_diag(7), `SOCK_DIAG_BY_FAMILY` as a dump). Any user may ask.
 
-use super::{
-    DIAG, HEADER, INET_DIAG_INFO, netlink_socket, payload_so_far,
-    u16_at, u32_at,
-};
+use super::{DIAG, HEADER, INET_DIAG_INFO, netlink_socket, payload_so_far, u16_at, u32_at};
 use crate::{check, check_int};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -82,12 +79,7 @@ fn ask(socket: &OwnedFd, family: u8) -> io::Result<()> {
     packet.resize(HEADER + REQUEST, 0);
     // SAFETY: the packet is as long as said and lives across the call.
     check(unsafe {
-        libc::send(
-            socket.as_raw_fd(),
-            packet.as_ptr().cast(),
-            packet.len(),
-            0,
-        ) as libc::c_long
+        libc::send(socket.as_raw_fd(), packet.as_ptr().cast(), packet.len(), 0) as libc::c_long
     })
     .map(drop)
 }
@@ -193,7 +185,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let pairs: Vec<_> = (0..300)
-            .map(|_| (TcpStream::connect(address).unwrap(), listener.accept().unwrap()))
+            .map(|_| {
+                (
+                    TcpStream::connect(address).unwrap(),
+                    listener.accept().unwrap(),
+                )
+            })
             .collect();
         let all = tcp_sockets().unwrap();
         for (ours, _) in &pairs {

@@ -1,0 +1,214 @@
+//! Judging again what was allowed: after the policy has changed, and when an answer ends by itself.
+//!
+//! A session that is no longer admitted ends as a whole. Of one that is, only
+//! the connections that are no longer allowed are cut.
+
+use crate::endings::end;
+use crate::login::session_end;
+use crate::sessions::{Asker, Flow, Session};
+use crate::state::{Jumpd, boot_ms};
+use jiff::Timestamp;
+use jump_audit::Kind;
+use jump_policy::{Decision, Destination, Policy};
+use jump_proto::{FLOWS_IN_A_MESSAGE, Push, Reason, SessionId};
+
+/// How long the guard may take to cut a connection; then the session ends.
+const CUT_MS: i64 = 700;
+
+/// A connection to be judged again.
+struct Question {
+    session: SessionId,
+    asker: Asker,
+    cookie: u64,
+    flow: Flow,
+}
+
+/// Whether a connection that is to be cut is still there, and should not be.
+pub(crate) fn too_slow(flow: &Flow) -> bool {
+    flow.revoked
+        .is_some_and(|(_, since)| boot_ms().saturating_sub(since) > CUT_MS)
+}
+
+/// Tells the guard when its session ends.
+pub(crate) fn push_end(session: &Session) {
+    session.push(&Push::EndsAt {
+        ends_ms: session.ends.map(|(at, _)| at),
+    });
+}
+
+/// Tells the guard which connections of its session must go.
+pub(crate) fn push_cuts(session: &Session) {
+    let mut by_reason: Vec<(Reason, Vec<u64>)> = Vec::new();
+    for (cookie, flow) in &session.flows {
+        let Some((why, _)) = flow.revoked else {
+            continue;
+        };
+        match by_reason.iter_mut().find(|(reason, _)| *reason == why) {
+            Some((_, cookies)) => cookies.push(*cookie),
+            None => by_reason.push((why, vec![*cookie])),
+        }
+    }
+    for (reason, cookies) in by_reason {
+        for some in cookies.chunks(FLOWS_IN_A_MESSAGE) {
+            session.push(&Push::Cut {
+                cookies: some.to_vec(),
+                reason,
+            });
+        }
+    }
+}
+
+/// Why a connection ends that would not be allowed any more.
+fn reason(decision: &Decision) -> Reason {
+    match decision.reason() {
+        Reason::OutsideWindow => Reason::WindowClosed,
+        why @ (Reason::MaxSession | Reason::Expired) => why,
+        _ => Reason::PolicyChanged,
+    }
+}
+
+impl Jumpd {
+    /// Judges every live session anew, after the policy has changed.
+    pub(crate) fn rejudge(&self) {
+        self.readmit();
+        let policy = self.policy().map(|p| p.hash().to_owned());
+        self.rejudge_flows(|_| true);
+        let mut sessions = self.sessions();
+        let judged: Vec<_> = sessions.iter().map(|s| s.id.clone()).collect();
+        for id in judged {
+            if let (Some(session), Some(hash)) = (sessions.get_mut(&id), &policy) {
+                session.judged_by.clone_from(hash);
+            }
+            // Kept in memory in any case; the file is for a restart.
+            let _saved = sessions.save(&id);
+        }
+    }
+
+    /// After a start: whatever an apply that was cut off left unjudged. Where
+    /// nothing changed nothing is asked, since the resolver may not answer yet.
+    pub(crate) fn resume(&self) {
+        let Some(policy) = self.policy() else {
+            return;
+        };
+        let stale = self.sessions().iter().any(|s| s.judged_by != policy.hash());
+        if stale {
+            self.rejudge();
+        } else {
+            self.readmit();
+        }
+    }
+
+    /// Ends sessions that the policy in force does not admit; for the others, the end is set anew.
+    fn readmit(&self) {
+        let Some(policy) = self.policy() else {
+            return;
+        };
+        let mut events = Vec::new();
+        {
+            let mut sessions = self.sessions();
+            let live = sessions
+                .iter_mut()
+                .filter(|s| s.ending.is_none() && s.gone_since.is_none());
+            for session in live {
+                let asker = session.asker();
+                let admitted = policy
+                    .admit(&asker.subject(), asker.source.ip(), self.now())
+                    .is_allow();
+                if !admitted {
+                    events.push(end(session, Kind::SessionExpired, Reason::PolicyChanged));
+                    continue;
+                }
+                let ends = session_end(&policy, session, self.now());
+                if ends != session.ends {
+                    // A later end is warned of anew.
+                    session.warned = false;
+                    session.ends = ends;
+                    push_end(session);
+                }
+            }
+        }
+        for event in events {
+            self.note(event);
+        }
+    }
+
+    /// Judges again the connections that `which` picks, and cuts those that are no longer allowed.
+    pub(crate) fn rejudge_flows(&self, which: impl Fn(&Flow) -> bool) {
+        let Some(policy) = self.policy() else {
+            return;
+        };
+        let questions: Vec<Question> = {
+            let sessions = self.sessions();
+            let live = sessions
+                .iter()
+                .filter(|s| s.ending.is_none() && s.gone_since.is_none());
+            live.flat_map(|session| {
+                let open = session.flows.iter();
+                open.filter(|(_, flow)| flow.revoked.is_none() && which(flow))
+                    .map(|(cookie, flow)| Question {
+                        session: session.id.clone(),
+                        asker: session.asker(),
+                        cookie: *cookie,
+                        flow: flow.clone(),
+                    })
+            })
+            .collect()
+        };
+        for question in questions {
+            let decision = self.judge_again(&policy, &question);
+            self.take_answer(&question, &decision);
+        }
+    }
+
+    fn judge_again(&self, policy: &Policy, question: &Question) -> Decision {
+        let to = Destination::Address(
+            question.flow.destination.ip(),
+            question.flow.destination.port(),
+        );
+        self.session_decision(policy, &question.asker, &to, question.flow.via)
+    }
+
+    fn take_answer(&self, question: &Question, decision: &Decision) {
+        let mut sessions = self.sessions();
+        let Some(session) = sessions.get_mut(&question.session) else {
+            return;
+        };
+        let Some(flow) = session.flows.get_mut(&question.cookie) else {
+            return;
+        };
+        if let Decision::Allow { until, .. } = decision {
+            flow.until_ms = until.map(Timestamp::as_millisecond);
+            return;
+        }
+        let why = reason(decision);
+        flow.revoked = Some((why, boot_ms()));
+        session.push(&Push::Cut {
+            cookies: vec![question.cookie],
+            reason: why,
+        });
+        // Kept in memory in any case; the file is for a restart.
+        let _saved = sessions.save(&question.session);
+    }
+
+    /// A guard that did not cut what it was told to cut loses the session.
+    pub(crate) fn end_what_cannot_be_cut(&self) {
+        // Connections that are gone although no process has closed them yet leave the books here.
+        self.look_at_flows(0);
+        let mut events = Vec::new();
+        {
+            let mut sessions = self.sessions();
+            for session in sessions.iter_mut().filter(|s| s.ending.is_none()) {
+                let slow = session.flows.values().find(|flow| too_slow(flow));
+                if let Some((why, _)) = slow.and_then(|flow| flow.revoked) {
+                    events.push(
+                        end(session, Kind::SessionExpired, why)
+                            .detail("a connection that is no longer allowed could not be cut"),
+                    );
+                }
+            }
+        }
+        for event in events {
+            self.note(event);
+        }
+    }
+}
