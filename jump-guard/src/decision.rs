@@ -7,6 +7,7 @@
 
 use crate::address::{self, Asked, canonical};
 use crate::connect;
+use crate::end;
 use crate::guard::{Guard, ask};
 use crate::unix::{Access, access};
 use jump_proto::{JudgeRequest, Reason, Reply, Request, Via};
@@ -281,6 +282,8 @@ impl Question {
         if !guard.listener.id_valid(call.id) {
             return None;
         }
+        // A cut that comes while jumpd is asked, or while the socket connects, undoes the answer.
+        let turn = guard.cuts.turn();
         let question = Request::Judge(JudgeRequest {
             session: guard.session.clone(),
             destination: to,
@@ -309,15 +312,22 @@ impl Question {
         }
         if tcp {
             socket::wait_for_fin(self.socket.as_fd());
+            // Noted before: a handshake that is under way when the session ends leads out too.
+            guard.connects.opened(cookie);
         }
         let errno = connect::patiently(guard, call, self.socket.as_fd(), raw)?;
+        if guard.cuts.since(turn, cookie) {
+            if let Ok(copy) = self.socket.try_clone() {
+                end::reset(guard, &[(cookie, copy)]);
+            }
+            return Some(Answer::Errno(libc::EACCES));
+        }
         let done = errno == 0;
         if done && !guard.waitkill {
             // A signal may interrupt the call from here on; its handler over, it comes again.
             guard.connects.remember(cookie, to);
         }
         if tcp {
-            guard.connects.opened(cookie);
             let connected = Request::Connected {
                 session: guard.session.clone(),
                 cookie,

@@ -7,7 +7,7 @@
 //! and then goes the same way; the client's own connection goes with it.
 
 use crate::guard::Guard;
-use jump_proto::{Channel, Request};
+use jump_proto::{Channel, CutFlow, FLOWS_IN_A_MESSAGE, Request};
 use jump_sys::process::{PidFd, start_time};
 use jump_sys::socket::{self, Kind};
 use nix::libc;
@@ -54,7 +54,7 @@ impl End {
         for pid in &members {
             self.collect(guard, *pid, &mut flows);
         }
-        cut(guard, &flows);
+        reset(guard, &flows);
         drop(flows);
         for pid in &members {
             kill(*pid);
@@ -94,26 +94,13 @@ impl End {
 
     /// Takes copies of a process's connections: those that lead out into `flows`.
     fn collect(&mut self, guard: &Guard, pid: i32, flows: &mut Vec<(u64, OwnedFd)>) {
-        let Ok(process) = PidFd::open_process(pid) else {
-            return;
-        };
-        // /proc/<pid>/fd is the owner's alone, so the numbers are tried.
-        for number in 0..open_files(pid) {
-            let Ok(fd) = process.get_fd(number) else {
-                continue;
-            };
-            let Ok(kind) = Kind::of(fd.as_fd()) else {
-                continue;
-            };
-            let Ok(cookie) = socket::cookie(fd.as_fd()) else {
-                continue;
-            };
+        collect_sockets(pid, |cookie, kind, fd| {
             if kind.is_udp() || (kind.is_tcp() && guard.connects.leads_out(cookie)) {
                 flows.push((cookie, fd));
             } else if kind.is_tcp() && is_connected(&fd) && !self.has(cookie) {
                 self.client.push(fd);
             }
-        }
+        });
     }
 
     fn has(&self, cookie: u64) -> bool {
@@ -140,32 +127,57 @@ fn open_files(pid: i32) -> i32 {
         .unwrap_or(0)
 }
 
+/// Offers a copy of every socket of a process, with its cookie and kind.
+pub(crate) fn collect_sockets(pid: i32, mut take: impl FnMut(u64, Kind, OwnedFd)) {
+    let Ok(process) = PidFd::open_process(pid) else {
+        return;
+    };
+    // /proc/<pid>/fd is the owner's alone, so the numbers are tried.
+    for number in 0..open_files(pid) {
+        let Ok(fd) = process.get_fd(number) else {
+            continue;
+        };
+        let Ok(kind) = Kind::of(fd.as_fd()) else {
+            continue;
+        };
+        if let Ok(cookie) = socket::cookie(fd.as_fd()) {
+            take(cookie, kind, fd);
+        }
+    }
+}
+
 /// Resets connections, after telling jumpd their byte counts, which the reset wipes.
-fn cut(guard: &Guard, flows: &[(u64, OwnedFd)]) {
-    let begun = Instant::now();
-    let mut told = true;
-    for (cookie, fd) in flows {
-        if let Some((bytes_sent, bytes_received)) = socket::tcp_bytes(fd.as_fd())
-            && told
-        {
-            let request = Request::FlowCut {
-                session: guard.session.clone(),
+pub(crate) fn reset(guard: &Guard, flows: &[(u64, OwnedFd)]) {
+    let told: Vec<CutFlow> = flows
+        .iter()
+        .filter_map(|(cookie, fd)| {
+            let (bytes_sent, bytes_received) = socket::tcp_bytes(fd.as_fd())?;
+            Some(CutFlow {
                 cookie: *cookie,
                 bytes_sent,
                 bytes_received,
-            };
-            let left = TELLING.saturating_sub(begun.elapsed());
-            // A jumpd that hangs must not hold up the cut.
-            told = !left.is_zero()
-                && Channel::connect(&guard.places.jumpd, left)
-                    .and_then(|jumpd| jumpd.call::<_, jump_proto::Reply>(&request))
-                    .is_ok();
-            if !told {
-                guard.complain(format_args!(
-                    "jumpd was not told the bytes of cut connections: {request:?}"
-                ));
-            }
+            })
+        })
+        .collect();
+    let begun = Instant::now();
+    for some in told.chunks(FLOWS_IN_A_MESSAGE) {
+        let request = Request::FlowsCut {
+            session: guard.session.clone(),
+            flows: some.to_vec(),
+        };
+        let left = TELLING.saturating_sub(begun.elapsed());
+        // A jumpd that hangs must not hold up the cut.
+        let told = !left.is_zero()
+            && Channel::connect(&guard.places.jumpd, left)
+                .and_then(|jumpd| jumpd.call::<_, jump_proto::Reply>(&request))
+                .is_ok();
+        if !told {
+            guard.complain(format_args!(
+                "jumpd was not told the bytes of cut connections: {some:?}"
+            ));
         }
+    }
+    for (_, fd) in flows {
         // Not connected any more is well.
         let _closed = socket::cut(fd.as_fd());
     }

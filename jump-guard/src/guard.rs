@@ -8,6 +8,8 @@
 
 use crate::budget::Budget;
 use crate::connect::Connects;
+use crate::cut::Cuts;
+use crate::deadline::Deadline;
 use crate::decision;
 use crate::end::End;
 use crate::members::Members;
@@ -23,10 +25,10 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Calls of one session that are being worked on at the same time.
 const AT_ONCE: usize = 64;
@@ -41,7 +43,9 @@ const TICK: u16 = 1000;
 const WATCH: u16 = 100;
 /// How often the end of the session is pressed on.
 const PRESS: u16 = 25;
-/// How long between two tries to reach jumpd.
+/// How long after losing jumpd it is tried again at first.
+const SOON: Duration = Duration::from_millis(50);
+/// How long between two tries to reach jumpd, at the most.
 const AGAIN: Duration = Duration::from_secs(1);
 /// A thread here needs no more.
 const STACK: usize = 256 * 1024;
@@ -57,9 +61,6 @@ pub(crate) struct Post {
     pub(crate) ends_ms: Option<i64>,
 }
 
-/// Milliseconds since the epoch that stand for "no end".
-const NEVER: i64 = i64::MAX;
-
 /// A session under guard.
 pub(crate) struct Guard {
     pub(crate) session: SessionId,
@@ -67,10 +68,11 @@ pub(crate) struct Guard {
     pub(crate) places: Places,
     pub(crate) listener: Listener,
     pub(crate) connects: Connects,
+    pub(crate) cuts: Cuts,
     /// Device and inode of jump-shell when the session began: still its own after an upgrade.
     pub(crate) shell: Option<(u64, u64)>,
     sandbox: String,
-    ends_ms: AtomicI64,
+    ends: Deadline,
     ending: Mutex<Option<&'static str>>,
     busy: AtomicUsize,
     members: Mutex<Members>,
@@ -103,8 +105,9 @@ impl Guard {
             places,
             listener: post.listener,
             connects: Connects::default(),
+            cuts: Cuts::default(),
             sandbox: post.sandbox,
-            ends_ms: AtomicI64::new(post.ends_ms.unwrap_or(NEVER)),
+            ends: Deadline::at(post.ends_ms),
             ending: Mutex::new(None),
             busy: AtomicUsize::new(0),
             members: Mutex::new(Members::of(post.monitor)),
@@ -129,6 +132,10 @@ impl Guard {
 
     fn end_because(&self, why: &'static str) {
         lock(&self.ending).get_or_insert(why);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // Full means that the loop is about to look anyway.
         let _awake = (&self.wake).write(&[1]);
     }
@@ -223,6 +230,7 @@ fn watch(guard: &Arc<Guard>, mut woken: &UnixStream) {
     loop {
         let pause = match (&end, guard.connects.waiting()) {
             (Some(_), _) => PRESS,
+            (None, _) if guard.cuts.pending() => PRESS,
             (None, true) => WATCH,
             (None, false) => TICK,
         };
@@ -255,23 +263,15 @@ fn watch(guard: &Arc<Guard>, mut woken: &UnixStream) {
             last_tick = Instant::now();
             guard.members().look();
         }
-        if guard.ends_ms.load(Ordering::Relaxed) <= now_ms() {
+        if guard.ends.is_over() {
             guard.end_because("its time is over");
         }
+        guard.cuts.press(guard);
         if let Some(why) = guard.ending() {
             end.get_or_insert_with(|| End::begin(guard, why))
                 .press(guard);
         }
     }
-}
-
-fn now_ms() -> i64 {
-    // A clock before 1970 or after the year 292 million ends nothing that should go on.
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(NEVER - 1)
-        })
 }
 
 fn receive(guard: &Arc<Guard>) {
@@ -313,6 +313,7 @@ fn overload(guard: &Guard, notification: &Notification) {
 /// Holds the connection on which jumpd pushes, and makes it anew when it breaks.
 fn hear(guard: &Guard, jumpd: Channel) {
     let mut connection = Some(jumpd);
+    let mut pause = SOON;
     loop {
         while let Some(channel) = &connection {
             match channel.recv::<Push>() {
@@ -320,20 +321,24 @@ fn hear(guard: &Guard, jumpd: Channel) {
                     guard.complain(format_args!("jumpd ends this session: {reason}"));
                     guard.end_because("jumpd says so");
                 }
-                Ok(Some(Push::EndsAt { ends_ms })) => {
-                    guard
-                        .ends_ms
-                        .store(ends_ms.unwrap_or(NEVER), Ordering::Relaxed);
+                Ok(Some(Push::EndsAt { ends_ms })) => guard.ends.set(ends_ms),
+                Ok(Some(Push::Cut { cookies, reason })) => {
+                    guard.complain(format_args!(
+                        "jumpd cuts {} connections of this session: {reason}",
+                        cookies.len()
+                    ));
+                    guard.cuts.revoke(&cookies);
+                    guard.wake();
                 }
                 Ok(None) | Err(_) => connection = None,
             }
+            pause = SOON;
         }
-        thread::sleep(AGAIN);
+        thread::sleep(pause);
+        pause = (pause * 2).min(AGAIN);
         match attach(&guard.places.jumpd, &guard.session, &guard.sandbox) {
             Ok((channel, ends_ms)) => {
-                guard
-                    .ends_ms
-                    .store(ends_ms.unwrap_or(NEVER), Ordering::Relaxed);
+                guard.ends.set(ends_ms);
                 connection = Some(channel);
             }
             Err(e) if e.refused => {

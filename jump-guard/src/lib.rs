@@ -19,6 +19,8 @@
 pub mod address;
 mod budget;
 mod connect;
+mod cut;
+mod deadline;
 mod decision;
 mod end;
 mod guard;
@@ -28,6 +30,7 @@ mod places;
 mod post;
 mod refusals;
 mod report;
+mod stopped;
 mod unix;
 
 pub use listen::run;

@@ -1,18 +1,27 @@
 //! The listener: accepts `pam_jump`'s connections and forks a process for each.
 //!
 //! It has one thread and no state, so a restart or an upgrade replaces it
-//! without touching a running session: those processes are on their own.
+//! without touching a running session: those processes are on their own. It
+//! looks after one thing only: a guard that somebody stopped is continued, and
+//! killed if that does not last, since a session must not hang on it.
 
 use crate::places::Places;
 use crate::post::serve;
 use crate::report::complain;
+use crate::stopped::Stopped;
 use jump_proto::{Channel, paths};
 use jump_sys::process::{Fork, disown_children, fork, set_name, set_nondumpable};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often the guards are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a call may wait for a session, in milliseconds.
+const WAIT: u16 = 500;
 
 /// `CAP_KILL` and `CAP_SYS_PTRACE` (linux/capability.h).
 const NEEDED: u64 = 1 << 5 | 1 << 19;
@@ -58,10 +67,28 @@ fn prepare() -> io::Result<UnixListener> {
 
 /// Accepts and forks for ever; returns in the processes it forks.
 fn next_session(listener: UnixListener) -> io::Result<Channel> {
+    listener.set_nonblocking(true)?;
+    let mut stopped = Stopped::default();
+    let mut looked = Instant::now();
     loop {
+        if looked.elapsed() >= LOOK {
+            stopped.look();
+            looked = Instant::now();
+        }
+        let mut news = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut news, PollTimeout::from(WAIT)).is_err() || !news[0].any().unwrap_or(false) {
+            continue;
+        }
         let connection = match listener.accept() {
             Ok((connection, _)) => OwnedFd::from(connection),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) =>
+            {
+                continue;
+            }
             Err(e) => {
                 complain(format_args!("jump-guard: cannot accept a session: {e}"));
                 // Out of descriptors or memory; sshd waits for seconds, so a pause costs nothing.

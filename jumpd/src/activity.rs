@@ -4,6 +4,7 @@
 //! session was last used, and the flows whose end nobody announced.
 
 use crate::judge::flow_event;
+use crate::rejudge::too_slow;
 use crate::state::{Jumpd, boot_ms, complain, now_ms};
 use jump_proto::Reason;
 use jump_sys::sockdiag::{TcpLive, tcp_sockets};
@@ -53,7 +54,9 @@ impl Jumpd {
                             flow.missed = 0;
                         }
                         // Reset by the guard, and not yet closed by a process that is stopped.
-                        None if flow.cut.is_some() => lost.push((session.id.clone(), *cookie)),
+                        None if flow.cut.is_some() || too_slow(flow) => {
+                            lost.push((session.id.clone(), *cookie));
+                        }
                         None if now_ms().saturating_sub(flow.since_ms) < SETTLED_MS => {}
                         None => {
                             flow.missed = flow.missed.saturating_add(1);

@@ -2,12 +2,14 @@
 
 use crate::jumpd::Manners;
 use crate::lab::{BlackHole, Lab, Target};
-use jump_proto::{Push, Reason, Request};
+use jump_proto::{CutFlow, Push, Reason, Request};
 use std::io::Read;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub const TRIALS: &[(&str, fn())] = &[
     ("jumpd_ends_a_session_and_its_flows_within_a_second", told),
+    ("one_connection_is_cut_and_the_session_goes_on", one_of_two),
+    ("a_cut_during_the_handshake_reaches_it", half_open),
     ("a_stopped_and_a_detached_process_end_too", scattered),
     (
         "a22_a_process_that_hides_is_found_by_its_audit_session",
@@ -48,18 +50,72 @@ fn told() {
     assert!(begun.elapsed() < SECOND);
     assert!(session.all_gone(SECOND).is_some());
     let cut = lab.jumpd.hears(|r| match r {
-        Request::FlowCut {
-            cookie,
-            bytes_sent,
-            bytes_received,
-            ..
-        } => Some((*cookie, *bytes_sent, *bytes_received)),
+        Request::FlowsCut { flows, .. } => Some(flows.clone()),
         _ => None,
     });
-    assert_eq!(cut, (lab.jumpd.judged()[0].cookie, 4, 0));
+    let carried = CutFlow {
+        cookie: lab.jumpd.judged()[0].cookie,
+        bytes_sent: 4,
+        bytes_received: 0,
+    };
+    assert_eq!(cut, [carried]);
     lab.jumpd
         .hears(|r| matches!(r, Request::Ended { .. }).then_some(()));
     assert!(lab.guard_exit().success());
+}
+
+/// Two processes hold one connection each, one of them stopped: each is cut alone.
+fn one_of_two() {
+    let target = Target::new();
+    let lab = Lab::new(|_| true);
+    let mut session = lab.session("hold-scattered", &[&target.address().to_string()]);
+    session.waits_for("stopping");
+    session.waits_for("detached");
+    let mut peers = vec![target.accepts(), target.accepts()];
+    for peer in &mut peers {
+        peer.set_read_timeout(Some(SECOND / 10)).unwrap();
+    }
+    for judged in lab.jumpd.judged() {
+        let begun = Instant::now();
+        lab.jumpd.push(&Push::Cut {
+            cookies: vec![judged.cookie],
+            reason: Reason::PolicyChanged,
+        });
+        let before = peers.len();
+        while peers.len() == before {
+            assert!(begun.elapsed() < SECOND);
+            peers.retain_mut(|peer| {
+                let end = peer.read(&mut [0; 1]).unwrap_err().raw_os_error();
+                end != Some(nix::libc::ECONNRESET)
+            });
+        }
+        assert_eq!(peers.len(), before - 1);
+    }
+    // The session lived on, until it is ended as a whole.
+    lab.jumpd.push(&Push::End {
+        reason: Reason::Operator,
+    });
+    assert!(session.all_gone(SECOND).is_some());
+}
+
+/// The task is still in connect(2) when its connection is taken back.
+fn half_open() {
+    let hole = BlackHole::new();
+    let lab = Lab::new(|_| true);
+    let mut session = lab.session("blocking", &[&hole.address().to_string()]);
+    session.waits_for("before");
+    let begun = Instant::now();
+    while lab.jumpd.judged().is_empty() {
+        assert!(begun.elapsed() < SECOND);
+    }
+    let cookie = lab.jumpd.judged()[0].cookie;
+    // Sent into the handshake, not before it.
+    std::thread::sleep(SECOND / 5);
+    lab.jumpd.push(&Push::Cut {
+        cookies: vec![cookie],
+        reason: Reason::PolicyChanged,
+    });
+    session.waits_for("after");
 }
 
 fn scattered() {
