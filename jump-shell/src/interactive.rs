@@ -6,12 +6,14 @@
 
 use crate::print;
 use crate::session::{Outcome, Session};
+use crate::warning::Warnings;
 use crate::whoami;
 use crate::words::LINE_MAX;
 use jiff::Timestamp;
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use std::time::{Duration, Instant};
 
 const PROMPT: &str = "jump> ";
 
@@ -20,11 +22,25 @@ pub(crate) fn run(session: &mut Session) -> Outcome {
     let terminal = session.prepared().terminal;
     let mut outcome = begin(session, terminal);
     let mut reader = Reader::default();
+    let mut warnings = Warnings::default();
     loop {
         if terminal && !print::answer(PROMPT) {
             return outcome;
         }
-        match reader.next(session.prepared().signals.as_ref()) {
+        let input = loop {
+            match reader.next(session.prepared().signals.as_ref(), warnings.pause()) {
+                Input::Nothing => {}
+                input => break input,
+            }
+            if let Some(sentence) = news_of_the_end(session, &mut warnings) {
+                print::answer(&format!("\n{sentence}\n{PROMPT}"));
+            }
+        };
+        if let Input::Line(_) = input {
+            session.is_active();
+        }
+        match input {
+            Input::Nothing => {}
             Input::Line(line) if line.iter().all(u8::is_ascii_whitespace) => {}
             Input::Line(line) => {
                 outcome = session.line(&line, &mut reader.waiting);
@@ -68,6 +84,14 @@ fn begin(session: &mut Session, terminal: bool) -> Outcome {
     Outcome::Done
 }
 
+/// A sentence about the end of the session, for a person only.
+fn news_of_the_end(session: &mut Session, warnings: &mut Warnings) -> Option<String> {
+    let reply = session.ends();
+    let clock = session.prepared().clock.clone();
+    let sentence = warnings.hear(reply.as_ref(), &clock, Timestamp::now());
+    sentence.filter(|_| session.prepared().terminal)
+}
+
 /// What the user did.
 #[derive(Debug, PartialEq, Eq)]
 enum Input {
@@ -79,6 +103,8 @@ enum Input {
     Interrupted,
     /// There will be no more.
     End,
+    /// Nothing, for as long as was to be waited.
+    Nothing,
 }
 
 /// Standard input, cut into lines.
@@ -93,7 +119,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn next(&mut self, signals: Option<&SignalFd>) -> Input {
+    fn next(&mut self, signals: Option<&SignalFd>, pause: Duration) -> Input {
+        let begun = Instant::now();
         loop {
             if let Some(input) = self.cut() {
                 return input;
@@ -101,13 +128,15 @@ impl Reader {
             if self.ended {
                 return Input::End;
             }
-            match news(signals) {
+            let left = pause.saturating_sub(begun.elapsed());
+            match news(signals, left) {
                 News::Input => self.fill(),
                 News::Interrupt => {
                     self.waiting.clear();
                     self.skipping = false;
                     return Input::Interrupted;
                 }
+                News::Nothing if begun.elapsed() >= pause => return Input::Nothing,
                 News::Nothing => {}
             }
         }
@@ -151,12 +180,16 @@ enum News {
     Nothing,
 }
 
-/// Waits for the user, whatever mode the input is in.
-fn news(signals: Option<&SignalFd>) -> News {
+/// Waits for the user, whatever mode the input is in, at most so long.
+fn news(signals: Option<&SignalFd>, pause: Duration) -> News {
     let input = PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN);
     let mut fds = vec![input];
     fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
-    if poll(&mut fds, None).is_err() {
+    let pause = Timespec {
+        tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: pause.subsec_nanos().into(),
+    };
+    if poll(&mut fds, Some(&pause)).is_err() {
         return News::Nothing;
     }
     let mut news = if fds[0].revents().is_empty() {

@@ -26,6 +26,7 @@ mod relay;
 pub mod sandbox;
 mod session;
 mod text;
+mod warning;
 mod whoami;
 
 pub mod words;

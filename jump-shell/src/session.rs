@@ -103,6 +103,16 @@ impl Session {
         }
     }
 
+    /// Tells jumpd that the user is typing; a jumpd that is away counts that otherwise.
+    pub(crate) fn is_active(&mut self) {
+        let _told = self.jumpd.ask(&Request::Active);
+    }
+
+    /// When the session ends, as jumpd sees it now; no word to the user where it does not answer.
+    pub(crate) fn ends(&mut self) -> Option<Reply> {
+        self.jumpd.ask(&Request::Ends).ok()
+    }
+
     fn run(
         &mut self,
         command: &Command,

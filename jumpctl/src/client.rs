@@ -1,7 +1,7 @@
 //! One question to jumpd, one answer.
 
 use crate::error::Error;
-use jump_proto::{Channel, Reply, Request, SessionInfo, paths};
+use jump_proto::{Channel, Reply, Request, SessionId, SessionInfo, paths};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +77,20 @@ impl Jumpd {
                 }
                 _ => return Err(Error::WrongAnswer),
             }
+        }
+    }
+
+    /// One live session with its connections, if it still lives.
+    ///
+    /// # Errors
+    /// As [`Jumpd::ask`].
+    pub fn session(&self, id: &SessionId) -> Result<Option<SessionInfo>, Error> {
+        let question = Request::Session {
+            session: id.clone(),
+        };
+        match self.ask(&question)? {
+            Reply::Sessions { mut sessions, .. } => Ok(sessions.pop()),
+            _ => Err(Error::WrongAnswer),
         }
     }
 

@@ -2,12 +2,14 @@
 
 use crate::generation::{self, Rejection, Store};
 use crate::judge::host_names;
+use crate::sessions::{LISTED_FLOWS, SHOWN_FLOWS};
 use crate::state::{Jumpd, complain, refused};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_policy::{Decision, Destination, Policy, Subject};
 use jump_proto::{
-    Applied, Channel, ChannelError, ExplainRequest, Explanation, Reason, Reply, Status, paths,
+    Applied, Channel, ChannelError, ExplainRequest, Explanation, Reason, Reply, SessionId, Status,
+    paths,
 };
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
@@ -180,6 +182,19 @@ impl Jumpd {
         })
     }
 
+    /// One live session, with its connections.
+    pub(crate) fn show_session(&self, id: &SessionId) -> Reply {
+        self.look_at_flows(0);
+        let sessions = self.sessions();
+        let live = sessions
+            .get(id)
+            .filter(|s| s.opened && s.gone_since.is_none());
+        Reply::Sessions {
+            sessions: live.map(|s| s.info(SHOWN_FLOWS)).into_iter().collect(),
+            more: false,
+        }
+    }
+
     /// Every live session, a page per message.
     pub(crate) fn list_sessions(&self, operator: &Channel) -> Result<(), ChannelError> {
         self.look_at_flows(0);
@@ -187,7 +202,7 @@ impl Jumpd {
             .sessions()
             .iter()
             .filter(|s| s.opened && s.gone_since.is_none())
-            .map(crate::sessions::Session::info)
+            .map(|s| s.info(LISTED_FLOWS))
             .collect();
         all.sort_by_key(|s| s.opened_ms);
         let mut pages = all.chunks(PAGE).peekable();

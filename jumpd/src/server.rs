@@ -232,6 +232,7 @@ impl Server {
             Request::MfaReset { user, uid } => jumpd.mfa_reset(&user, uid),
             Request::MfaUnlock { user, uid } => jumpd.mfa_unlock(&user, uid),
             Request::MfaRecoveryCodes { user, uid } => jumpd.mfa_recovery_codes(&user, uid),
+            Request::Session { session } => jumpd.show_session(&session),
             Request::Kill { session } => jumpd.kill(&session),
             _ => refused(Reason::Internal, "not a request of root's"),
         }

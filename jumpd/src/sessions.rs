@@ -19,8 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Connections of a session that a message tells: sixteen sessions fit into one.
-const SHOWN_FLOWS: usize = 24;
+/// Connections that a list tells of each session: sixteen sessions fit into a message.
+pub(crate) const LISTED_FLOWS: usize = 24;
+/// Connections that a message about one session tells.
+pub(crate) const SHOWN_FLOWS: usize = 400;
 
 /// One TCP connection that jumpd allowed, known by its socket's cookie.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -186,9 +188,9 @@ impl Session {
         })
     }
 
-    /// What operators and the user see of it.
+    /// What operators and the user see of it, with so many of its connections.
     #[must_use]
-    pub(crate) fn info(&self) -> SessionInfo {
+    pub(crate) fn info(&self, most_flows: usize) -> SessionInfo {
         let (bytes_sent, bytes_received) = self.carried();
         SessionInfo {
             session: self.id.clone(),
@@ -206,7 +208,7 @@ impl Session {
             flows: self
                 .flows
                 .values()
-                .take(SHOWN_FLOWS)
+                .take(most_flows)
                 .map(|f| FlowInfo {
                     destination: f.destination,
                     name: f.name.clone(),

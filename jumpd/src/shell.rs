@@ -5,7 +5,7 @@
 
 use crate::judge::host_names;
 use crate::names::Resolver;
-use crate::sessions::Asker;
+use crate::sessions::{Asker, LISTED_FLOWS};
 use crate::state::{Jumpd, refused};
 use jiff::Timestamp;
 use jump_audit::Kind;
@@ -59,7 +59,7 @@ impl Jumpd {
                 }
                 self.sessions()
                     .get(id)
-                    .map_or_else(over, |s| Reply::Whoami(s.info()))
+                    .map_or_else(over, |s| Reply::Whoami(s.info(LISTED_FLOWS)))
             }
             Request::Targets => Reply::Targets {
                 targets: self.targets(&asker),

@@ -97,8 +97,9 @@ impl PamHooks for Jump {
             session::enter_user_child(pamh);
             return PamResultCode::PAM_SUCCESS;
         }
-        for_jump_users(pamh, PamResultCode::PAM_CRED_ERR, |pamh, _| {
+        for_jump_users(pamh, PamResultCode::PAM_CRED_ERR, |pamh, member| {
             session::before_or_without_session(pamh);
+            session::limit_lifetime(pamh, &member);
             PamResultCode::PAM_SUCCESS
         })
     }

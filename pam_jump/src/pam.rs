@@ -3,12 +3,18 @@
 use ::pam::constants::{PAM_ERROR_MSG, PAM_TEXT_INFO};
 use ::pam::conv::Conv;
 use ::pam::module::PamHandle;
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 
 #[link(name = "pam")]
 unsafe extern "C" {
     fn pam_getenv(pamh: *mut PamHandle, name: *const c_char) -> *const c_char;
     fn pam_putenv(pamh: *mut PamHandle, name_value: *const c_char) -> c_int;
+    fn pam_set_data(
+        pamh: *mut PamHandle,
+        name: *const c_char,
+        data: *mut c_void,
+        cleanup: Option<unsafe extern "C" fn(*mut PamHandle, *mut c_void, c_int)>,
+    ) -> c_int;
     fn pam_syslog(pamh: *const PamHandle, priority: c_int, format: *const c_char, ...);
 }
 
@@ -46,6 +52,22 @@ pub(crate) fn putenv(pamh: &mut PamHandle, name: &str, value: Option<&str>) -> b
     };
     // SAFETY: the handle is the one PAM gave this hook; PAM copies the NUL-terminated text.
     unsafe { pam_putenv(pamh, text.as_ptr()) == 0 }
+}
+
+/// Leaves a text for another module of the same login (pam_set_data(3)); false when PAM refuses.
+pub(crate) fn set_text(pamh: &mut PamHandle, name: &CStr, text: CString) -> bool {
+    unsafe extern "C" fn forget(_: *mut PamHandle, text: *mut c_void, _: c_int) {
+        // SAFETY: PAM gives back, once, the pointer that `set_text` gave it.
+        drop(unsafe { CString::from_raw(text.cast()) });
+    }
+    let text = text.into_raw();
+    // SAFETY: the handle is the one PAM gave this hook; PAM copies the name and owns the text from here on.
+    let set = unsafe { pam_set_data(pamh, name.as_ptr(), text.cast(), Some(forget)) == 0 };
+    if !set {
+        // SAFETY: PAM did not take it, so it is still this function's.
+        drop(unsafe { CString::from_raw(text) });
+    }
+    set
 }
 
 /// One line in sshd's log. pam_syslog(3) leaves sshd's openlog settings alone.

@@ -13,7 +13,7 @@ use ::pam::constants::PamResultCode;
 use ::pam::module::PamHandle;
 use jump_proto::handshake::{GuardAnswer, GuardHello};
 use jump_proto::{Channel, ChannelError, Reply, Request, SessionId, TIMEOUT, paths};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -50,6 +50,27 @@ pub(crate) fn before_or_without_session(pamh: &PamHandle) {
                     detail=\"the session line of pam_jump.so is missing in /etc/pam.d/sshd: run jumpctl setup\"";
         pam::log(pamh, Priority::Error, text);
         jump_sys::process::exit_now(255);
+    }
+}
+
+/// Name under which pam_systemd(8) looks for the longest life of the session's scope.
+const RUNTIME_MAX: &CStr = c"systemd.runtime_max_sec";
+
+/// In the monitor, before `open_session`: has systemd end the session, some
+/// time after the guard should have, should everything here be dead by then.
+pub(crate) fn limit_lifetime(pamh: &mut PamHandle, member: &Member) {
+    let question = Request::Lifetime {
+        login: ask::login(pamh, member),
+    };
+    let answer = Channel::connect(paths::JUMPD_SOCKET, TIMEOUT)
+        .and_then(|jumpd| jumpd.call::<_, Reply>(&question));
+    // Nothing is allowed by this answer, so none is needed.
+    if let Ok(Reply::Lifetime {
+        seconds: Some(seconds),
+    }) = answer
+        && let Ok(text) = CString::new(seconds.to_string())
+    {
+        pam::set_text(pamh, RUNTIME_MAX, text);
     }
 }
 

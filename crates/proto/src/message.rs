@@ -185,6 +185,11 @@ pub enum Request {
     },
     /// jumpctl: live sessions. Answered by [`Reply::Sessions`], one or more.
     Sessions,
+    /// jumpctl: one live session with its connections. Answered by [`Reply::Sessions`] with at most one.
+    Session {
+        /// Which.
+        session: SessionId,
+    },
     /// jumpctl: end a session. Answered by [`Reply::Done`] or [`Reply::Refused`].
     Kill {
         /// Which.

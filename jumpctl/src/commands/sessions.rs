@@ -20,7 +20,11 @@ pub(super) fn run(jumpd: &Jumpd, action: Option<Sessions>, out: &mut Output) -> 
             sessions.retain(|session| user.as_ref().is_none_or(|user| session.user == *user));
             list(&sessions, out)
         }
-        Sessions::Show { session } => show(find(&sessions, &session)?, out),
+        Sessions::Show { session } => {
+            let listed = find(&sessions, &session)?;
+            let whole = jumpd.session(&listed.session)?;
+            show(whole.as_ref().unwrap_or(listed), out)
+        }
         Sessions::Kill {
             sessions: ids,
             user,
@@ -51,7 +55,7 @@ fn list(sessions: &[SessionInfo], out: &mut Output) -> Answer {
             .collect();
         out.table(
             &[
-                "SESSION", "USER", "FROM", "SINCE", "UNTIL", "FLOWS", "SANDBOX",
+                "SESSION", "USER", "FROM", "SINCE", "UNTIL", "FLOWS", "SENT", "RECEIVED", "SANDBOX",
             ],
             &rows,
         )?;
@@ -68,8 +72,27 @@ fn row(session: &SessionInfo, now: i64, zone: &TimeZone) -> Vec<String> {
         time::length(now - session.opened_ms),
         until(session, zone),
         session.flow_count.to_string(),
+        bytes(session.bytes_sent),
+        bytes(session.bytes_received),
         printable(&session.sandbox),
     ]
+}
+
+/// `999 B`, `1.5 kB`, `20.0 MB`: powers of ten, IEC 80000-13.
+fn bytes(count: u64) -> String {
+    let mut unit = 1000.0;
+    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let exact = count as f64;
+    for name in ["kB", "MB", "GB", "TB"] {
+        if exact < unit {
+            break;
+        }
+        if exact < unit * 1000.0 || name == "TB" {
+            return format!("{:.1} {name}", exact / unit);
+        }
+        unit *= 1000.0;
+    }
+    format!("{count} B")
 }
 
 fn until(session: &SessionInfo, zone: &TimeZone) -> String {
@@ -94,6 +117,14 @@ fn show(session: &SessionInfo, out: &mut Output) -> Answer {
         time::show(session.opened_ms, &zone)
     ))?;
     out.line(format_args!("Until:    {}", until(session, &zone)))?;
+    if let Some(idle) = session.idle_ms {
+        let idle = i64::try_from(idle).unwrap_or(i64::MAX);
+        out.line(format_args!("Idle:     {}", time::length(idle)))?;
+    }
+    out.line(format_args!(
+        "Bytes:    {} sent, {} received",
+        session.bytes_sent, session.bytes_received
+    ))?;
     out.line(format_args!("Factor:   {}", printable(&session.mfa)))?;
     if let Some(key) = &session.key_fingerprint {
         out.line(format_args!("Key:      {}", printable(key)))?;
@@ -111,12 +142,29 @@ fn show(session: &SessionInfo, out: &mut Output) -> Answer {
                     printable(flow.name.as_deref().unwrap_or("")),
                     flow.via.as_str().to_owned(),
                     time::show(flow.since_ms, &zone),
+                    flow.bytes_sent.map_or_else(String::new, bytes),
+                    flow.bytes_received.map_or_else(String::new, bytes),
                     printable(&flow.rule),
                 ]
             })
             .collect();
         out.line("")?;
-        out.table(&["DESTINATION", "NAME", "VIA", "SINCE", "RULE"], &rows)?;
+        out.table(
+            &[
+                "DESTINATION",
+                "NAME",
+                "VIA",
+                "SINCE",
+                "SENT",
+                "RECEIVED",
+                "RULE",
+            ],
+            &rows,
+        )?;
+        let unseen = session.flow_count.saturating_sub(session.flows.len());
+        if unseen > 0 {
+            out.line(format_args!("and {unseen} more"))?;
+        }
     }
     out.json(session)?;
     Ok(Outcome::Yes)
@@ -194,6 +242,9 @@ mod tests {
             guard: None,
             flow_count: 0,
             flows: vec![],
+            bytes_sent: 1_500,
+            bytes_received: 20_000_000,
+            idle_ms: None,
         }
     }
 
@@ -205,6 +256,20 @@ mod tests {
         assert_eq!(find(&all, "ab").unwrap_err().exit_code(), 2);
         assert_eq!(find(&all, "ff").unwrap_err().exit_code(), 1);
         assert_eq!(find(&all, "").unwrap_err().exit_code(), 1);
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_fits() {
+        for (count, said) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (4_000_000_000, "4.0 GB"),
+            (u64::MAX, "18446744.1 TB"),
+        ] {
+            assert_eq!(bytes(count), said);
+        }
     }
 
     #[test]
@@ -223,6 +288,8 @@ mod tests {
                 "1 min",
                 "Mon 2026-11-23 12:30:00 CET (window_closed)",
                 "0",
+                "1.5 kB",
+                "20.0 MB",
                 "seccomp+landlock7"
             ]
         );
