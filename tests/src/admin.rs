@@ -126,6 +126,12 @@ impl Admin<'_> {
         self.seat.name()
     }
 
+    /// The bastion whose policy they are in.
+    #[must_use]
+    pub fn bastion(&self) -> &Bastion {
+        self.bastion
+    }
+
     /// Their authenticator.
     ///
     /// # Errors

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod attack;
 pub mod authenticator;
 pub mod base;
 pub mod bastion;

@@ -26,6 +26,7 @@ pub(crate) fn demo() -> Outcome {
 pub(crate) fn scenarios(suite: &str, filter: &[&str]) -> Outcome {
     tools::install(For::Lab)?;
     let package = packages::deb(PROFILE)?;
+    attacks()?;
     let mut command = cargo(&[
         "test",
         "--quiet",
@@ -41,4 +42,17 @@ pub(crate) fn scenarios(suite: &str, filter: &[&str]) -> Outcome {
         .env("JUMP_DEB", package)
         .env("JUMP_LAB_SUITE", suite);
     run(&mut command)
+}
+
+/// Builds the program with which the lab attacks, which is in no package; the lab finds it where cargo puts it.
+fn attacks() -> Outcome {
+    run(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--locked",
+        "--package",
+        "jump-sys",
+        "--example",
+        "attack",
+    ]))
 }

@@ -38,6 +38,7 @@ fn race() {
     let mut session = lab.session("race", &[&to.to_string(), &shut.address().to_string()]);
     // The backlog must not fill.
     let reached = std::thread::spawn(move || (0..).take_while(|_| !open.is_untouched()).count());
+    assert_eq!(session.waits_for("elsewhere"), "0");
     let connected: usize = session.waits_for("connected").parse().unwrap();
     let refused: usize = session.waits_for("refused").parse().unwrap();
     drop(session.says());

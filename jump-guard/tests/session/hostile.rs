@@ -85,6 +85,8 @@ pub fn datagrams(dir: &Path, to: SocketAddr, resolver: SocketAddr) {
 pub fn race(allowed: SocketAddr, denied: SocketAddr) {
     let results = attacks::connect_racing([allowed, denied], 400);
     let connected = results.iter().filter(|r| r.is_ok()).count();
+    let elsewhere = results.iter().flatten().filter(|peer| **peer != allowed);
+    say_text("elsewhere", &elsewhere.count().to_string());
     say_text("connected", &connected.to_string());
     say_text("refused", &(results.len() - connected).to_string());
 }

@@ -12,6 +12,13 @@
 use crate::scenarios::Scenario;
 
 mod a01;
+mod a18;
+mod a20;
+mod a21;
+mod a41;
+mod a42;
+mod a43;
+mod a44;
 pub(crate) mod list;
 
 /// An attack.
@@ -184,7 +191,12 @@ attacks! {
 
     18: "`MSG_FASTOPEN`, `sendmsg` with an address, io_uring, i386 and x32 calls, `socketcall`, a second thread that rewrites the address, recycled process ids, passed sockets, other address families, `CLONE_NEWUSER`",
         stopped by "the session filter; the guard's single copy and its checks that the call still waits",
-        tried by [],
+        tried by [
+            beside a18::a18_no_line_of_the_filters_table_leads_out,
+            beside a18::a18_a_call_by_another_table_ends_the_process,
+            beside a18::a18_an_address_that_changes_leads_where_it_was_judged,
+            beside a18::a18_no_process_outside_hands_a_socket_over,
+        ],
         also by [
             "jump-guard": a18_fast_open_reaches_nobody a18_only_tcp_udp_and_unix_sockets_come_into_being a18_socket_options_that_lead_elsewhere_are_refused a18_a42_a44_calls_that_lead_out_are_refused a18_x32_calls_end_the_process a18_i386_calls_end_the_process a18_an_address_that_changes_after_the_question_does_not_matter,
         ];
@@ -199,14 +211,19 @@ attacks! {
 
     20: "an outer seccomp listener is there already",
         stopped by "the session is refused with a message that says so",
-        tried by [],
+        tried by [
+            beside a20::a20_no_session_where_somebody_listens_already,
+        ],
         also by [
             "jump-guard": a20_a_second_listener_is_refused_with_a_clear_message,
         ];
 
     21: "ptrace of one's own sshd child, core dumps, limits, stopping a recorder",
         stopped by "filter, Landlock, non-dumpable",
-        tried by [],
+        tried by [
+            beside a21::a21_nobody_reaches_into_ones_own_sshd,
+            beside a21::a21_ones_own_limits_limit_no_guard,
+        ],
         also by [
             "jump-shell": its_memory_is_closed_to_its_own_user,
         ];
@@ -346,14 +363,19 @@ attacks! {
 
     41: "a Unix socket connected by the guard carries the guard's identity",
         stopped by "the guard connects no stream socket for a user but jumpd's",
-        tried by [],
+        tried by [
+            beside a41::a41_no_unix_connection_carries_the_guards_identity,
+            beside a41::a41_a_line_in_the_log_is_its_writers,
+        ],
         also by [
             "jump-guard": syslog_is_reached_and_other_sockets_are_not,
         ];
 
     42: "`unshare(CLONE_FILES)`, threads without shared files, `clone3`: another socket of the same number",
         stopped by "refused by the filter, or found by the thread's own pidfd",
-        tried by [],
+        tried by [
+            beside a42::a42_no_thread_has_files_of_its_own,
+        ],
         also by [
             "jump-guard": a18_a42_a44_calls_that_lead_out_are_refused,
             "crates/sys": clone_by_flags,
@@ -361,14 +383,18 @@ attacks! {
 
     43: "a restarting signal during a mediated connect",
         stopped by "the kernel's killable wait; where it has none, the result is remembered",
-        tried by [],
+        tried by [
+            alone a43::a43_an_interrupted_connect_is_made_once,
+        ],
         also by [
             "jump-guard": a_restarted_call_is_answered_from_memory,
         ];
 
     44: "a second session of the same user: ptrace, reading memory, taking descriptors",
         stopped by "filter and Landlock domain per session",
-        tried by [],
+        tried by [
+            beside a44::a44_a_session_does_not_reach_into_its_neighbour,
+        ],
         also by [
             "jump-guard": a18_a42_a44_calls_that_lead_out_are_refused,
         ];

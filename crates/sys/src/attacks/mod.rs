@@ -52,9 +52,9 @@ pub fn connect_null(fd: BorrowedFd<'_>, length: u32) -> io::Result<()> {
 }
 
 /// connect(2) again and again while another thread writes the other of two
-/// addresses into the same memory; `tries` results.
+/// addresses into the same memory; where each of `tries` led.
 #[must_use]
-pub fn connect_racing(addresses: [SocketAddr; 2], tries: usize) -> Vec<io::Result<()>> {
+pub fn connect_racing(addresses: [SocketAddr; 2], tries: usize) -> Vec<io::Result<SocketAddr>> {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     let words = |address: SocketAddr| {
@@ -84,13 +84,99 @@ pub fn connect_racing(addresses: [SocketAddr; 2], tries: usize) -> Vec<io::Resul
         .map(|_| {
             let fd = socket(libc::AF_INET, libc::SOCK_STREAM, 0)?;
             // SAFETY: sixteen bytes that live across the call; that they change meanwhile is the attack.
-            check_int(unsafe { libc::connect(fd.as_raw_fd(), memory.as_ptr().cast(), 16) })
-                .map(drop)
+            check_int(unsafe { libc::connect(fd.as_raw_fd(), memory.as_ptr().cast(), 16) })?;
+            std::net::TcpStream::from(fd).peer_addr()
         })
         .collect();
     done.store(true, Ordering::Relaxed);
     let _finished = racer.join();
     results
+}
+
+/// What one process can do to another: look at it, write to it, take what it has.
+#[must_use]
+pub fn peep(pid: i32) -> Vec<(&'static str, io::Result<()>)> {
+    let mut byte = [0u64; 1];
+    let here = libc::iovec {
+        iov_base: byte.as_mut_ptr().cast(),
+        iov_len: 8,
+    };
+    // Nothing is there: whoever may read hears EFAULT.
+    let there = libc::iovec {
+        iov_base: std::ptr::without_provenance_mut(1),
+        iov_len: 8,
+    };
+    let reached = |result: io::Result<libc::c_long>| match result {
+        Err(e) if e.raw_os_error() == Some(libc::EFAULT) => Ok(()),
+        other => other.map(drop),
+    };
+    let vm = |number| {
+        // SAFETY: both structs live across the call; of the other process's memory only an address is given
+        // at which nothing is.
+        reached(check(unsafe {
+            libc::syscall(number, pid, &raw const here, 1, &raw const there, 1, 0)
+        }))
+    };
+    let file = |name: &str| {
+        std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(format!("/proc/{pid}/{name}"))
+            .map(drop)
+    };
+    vec![
+        ("process_vm_readv", vm(libc::SYS_process_vm_readv)),
+        ("process_vm_writev", vm(libc::SYS_process_vm_writev)),
+        (
+            "pidfd_getfd",
+            crate::process::PidFd::open_process(pid).and_then(|other| other.get_fd(0).map(drop)),
+        ),
+        ("mem", file("mem")),
+        ("ptrace", {
+            // SAFETY: seizing touches no memory of this process.
+            check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) }).map(drop)
+        }),
+    ]
+}
+
+/// A filter that passes everything and has a listener: while it is open, no other can have one (seccomp(2)).
+///
+/// # Errors
+/// What the kernel says.
+pub fn another_listener() -> io::Result<OwnedFd> {
+    use crate::seccomp::{compile, install_listener};
+    install_listener(&mut compile(&[])).or_else(|e| {
+        if e.raw_os_error() != Some(libc::EACCES) {
+            return Err(e);
+        }
+        // Who is not root may, when it gives up more rights first.
+        crate::process::set_no_new_privs()?;
+        install_listener(&mut compile(&[]))
+    })
+}
+
+/// Whose process is at the other end of a connection (`SO_PEERCRED`).
+///
+/// # Errors
+/// What the kernel says.
+pub fn peer_uid(connection: &impl AsRawFd) -> io::Result<u32> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: writes one struct and its length, which live across the call.
+    check_int(unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(peer.uid)
 }
 
 /// One of the calls that send a message with an address.

@@ -85,7 +85,19 @@ pub fn install_session_filter_without_waitkill() -> Result<SessionFilter, Instal
 }
 
 fn install(flags: libc::c_ulong) -> io::Result<OwnedFd> {
-    let mut filter = session_filter();
+    load(&mut session_filter(), flags)
+}
+
+/// Installs another filter that has a listener, for tests of what then is different.
+///
+/// # Errors
+/// What the kernel says.
+#[cfg(feature = "attacks")]
+pub(crate) fn install_listener(filter: &mut [libc::sock_filter]) -> io::Result<OwnedFd> {
+    load(filter, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)
+}
+
+fn load(filter: &mut [libc::sock_filter], flags: libc::c_ulong) -> io::Result<OwnedFd> {
     let program = libc::sock_fprog {
         len: u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
         filter: filter.as_mut_ptr(),

@@ -18,6 +18,8 @@ mod table;
 pub use call::{Call, Connect, Foreign};
 pub use compile::{ARCH, compile, session_filter};
 #[cfg(feature = "attacks")]
+pub(crate) use install::install_listener;
+#[cfg(feature = "attacks")]
 pub use install::install_session_filter_without_waitkill;
 pub use install::{InstallError, SessionFilter, install_session_filter};
 pub use interpret::interpret;

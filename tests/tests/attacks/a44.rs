@@ -1,0 +1,48 @@
+//! A44: a second session of the same user.
+
+use super::a21::{REACHES, out_of_reach};
+use anyhow::{Result, ensure};
+use jump_lab::attack::{ATTACK, outside, read};
+use jump_lab::lab::Lab;
+
+/// Given a process in a session, then any process of its user outside of sessions reaches into it, and one in another session does not.
+pub(crate) fn a44_a_session_does_not_reach_into_its_neighbour(lab: &Lab) -> Result<()> {
+    let open = lab.open_bastion()?;
+    let nell = lab.admin("nell").at(open).arrive()?;
+    let start = "sleep 3600 >/dev/null 2>&1 </dev/null & echo $!";
+    let mut neighbours = Vec::new();
+    for _ in 0..2 {
+        neighbours.push(nell.in_session(start)?.run()?.success()?.text());
+    }
+    let [first, second] = neighbours.as_slice() else {
+        unreachable!()
+    };
+    // Each is attacked once: who has been seized stays so for a moment.
+    let free = outside(open, nell.uid, &["neighbour", first])?;
+    for name in REACHES {
+        ensure!(
+            free.get(name).is_some_and(|how| how == "ran"),
+            "{name}: {free:?}"
+        );
+    }
+    let attack = format!("{ATTACK} neighbour {second}");
+    let held = read(&nell.ssh(&["open", &attack])?.success()?)?;
+    out_of_reach(&nell, &held)?;
+    let opened = nell.wait_events("session.opened", 2);
+    let sessions: Vec<&str> = opened
+        .iter()
+        .map(|event| event.get("JUMP_SESSION"))
+        .collect();
+    let [own, other] = sessions.as_slice() else {
+        anyhow::bail!("{sessions:?}");
+    };
+    let refused = nell.events("forward.denied");
+    ensure!(
+        own != other
+            && refused
+                .iter()
+                .all(|event| event.get("JUMP_SESSION") == *other),
+        "{refused:?}"
+    );
+    Ok(())
+}
