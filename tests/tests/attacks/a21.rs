@@ -50,7 +50,7 @@ pub(super) fn out_of_reach(admin: &Admin<'_>, tried: &Tried) -> Result<()> {
 /// Given two processes of one user, then one reaches into the other; given one's own sshd child, then not, and it leaves no core.
 pub(crate) fn a21_nobody_reaches_into_ones_own_sshd(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
-    let hope = lab.admin("hope").at(open).arrive()?;
+    let hope = lab.admin("hope").at(open).may_reach_databases().arrive()?;
     let (_sleeper, pid) = sleeper(open, hope.uid)?;
     let free = outside(open, hope.uid, &["neighbour", &pid])?;
     for name in REACHES {
@@ -74,7 +74,7 @@ pub(crate) fn a21_nobody_reaches_into_ones_own_sshd(lab: &Lab) -> Result<()> {
 /// Given a session without files, processes or memory to spare, then it is judged and written down like any other.
 pub(crate) fn a21_ones_own_limits_limit_no_guard(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
-    let iris = lab.admin("iris").at(open).arrive()?;
+    let iris = lab.admin("iris").at(open).may_reach_databases().arrive()?;
     let unlisted = unlisted();
     let free = outside(open, iris.uid, &["connect", &unlisted])?;
     ensure!(

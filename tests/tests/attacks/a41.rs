@@ -9,7 +9,7 @@ use jump_lab::story::PATIENCE;
 /// Given a service that trusts who connects, then nobody reaches it from a session, and least of all as the guard.
 pub(crate) fn a41_no_unix_connection_carries_the_guards_identity(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
-    let jane = lab.admin("jane").at(open).arrive()?;
+    let jane = lab.admin("jane").at(open).may_reach_databases().arrive()?;
     let socket = "/tmp/trusting";
     let server = serve(open, 0, socket)?;
     let free = outside(open, jane.uid, &["unix", socket])?;
@@ -30,7 +30,7 @@ pub(crate) fn a41_no_unix_connection_carries_the_guards_identity(lab: &Lab) -> R
 /// Given a line for the host's log, which the guard connects, then the log names who wrote it.
 pub(crate) fn a41_a_line_in_the_log_is_its_writers(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
-    let kate = lab.admin("kate").at(open).arrive()?;
+    let kate = lab.admin("kate").at(open).may_reach_databases().arrive()?;
     let mark = open.journal.mark();
     let told = inside(&kate, &["syslog", "from-within-a-session"])?;
     ensure!(

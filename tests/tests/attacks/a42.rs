@@ -8,7 +8,7 @@ use jump_lab::lab::Lab;
 /// Given a thread that would part with its process's files, then it cannot, so the socket of a number is the same for both.
 pub(crate) fn a42_no_thread_has_files_of_its_own(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
-    let lena = lab.admin("lena").at(open).arrive()?;
+    let lena = lab.admin("lena").at(open).may_reach_databases().arrive()?;
     let unlisted = unlisted();
     let words = ["lines", &unlisted, &unlisted, "unshare", "clone", "clone3"];
     let free = outside(open, lena.uid, &words)?;

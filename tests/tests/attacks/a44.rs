@@ -8,7 +8,7 @@ use jump_lab::lab::Lab;
 /// Given a process in a session, then any process of its user outside of sessions reaches into it, and one in another session does not.
 pub(crate) fn a44_a_session_does_not_reach_into_its_neighbour(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
-    let nell = lab.admin("nell").at(open).arrive()?;
+    let nell = lab.admin("nell").at(open).may_reach_databases().arrive()?;
     let start = "sleep 3600 >/dev/null 2>&1 </dev/null & echo $!";
     let mut neighbours = Vec::new();
     for _ in 0..2 {

@@ -74,9 +74,14 @@ pub fn connect_racing(addresses: [SocketAddr; 2], tries: usize) -> Vec<io::Resul
         let (memory, done) = (Arc::clone(&memory), Arc::clone(&done));
         move || {
             while !done.load(Ordering::Relaxed) {
-                // Address and port of an IPv4 address are in the first word.
-                memory[0].store(second[0], Ordering::Relaxed);
-                memory[0].store(first[0], Ordering::Relaxed);
+                // Address and port of an IPv4 address are in the first word; each stays for a
+                // moment, or only the second one of the two stores is ever seen.
+                for address in [second, first] {
+                    memory[0].store(address[0], Ordering::Relaxed);
+                    for _ in 0..50 {
+                        std::hint::spin_loop();
+                    }
+                }
             }
         }
     });
