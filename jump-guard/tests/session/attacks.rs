@@ -1,6 +1,9 @@
 //! What a session must not do, tried for real. Numbers are those of the list of attacks.
 
 use crate::lab::{Lab, Target};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub const TRIALS: &[(&str, fn())] = &[
     ("a18_fast_open_reaches_nobody", fast_open),
@@ -37,7 +40,14 @@ fn race() {
     let lab = Lab::new(move |j| j.destination == to);
     let mut session = lab.session("race", &[&to.to_string(), &shut.address().to_string()]);
     // The backlog must not fill.
-    let reached = std::thread::spawn(move || (0..).take_while(|_| !open.is_untouched()).count());
+    let over = Arc::new(AtomicBool::new(false));
+    let accepting = Arc::clone(&over);
+    let reached = std::thread::spawn(move || {
+        while !accepting.load(Ordering::Relaxed) {
+            open.drain();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
     assert_eq!(session.waits_for("elsewhere"), "0");
     let connected: usize = session.waits_for("connected").parse().unwrap();
     let refused: usize = session.waits_for("refused").parse().unwrap();
@@ -48,7 +58,8 @@ fn race() {
     );
     assert_eq!(connected + refused, 400);
     assert!(shut.is_untouched());
-    drop(reached);
+    over.store(true, Ordering::Relaxed);
+    reached.join().unwrap();
     let asked = lab.jumpd.judged();
     assert_eq!(
         asked.iter().filter(|j| j.destination == to).count(),
