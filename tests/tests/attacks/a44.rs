@@ -2,13 +2,14 @@
 
 use super::a21::{REACHES, out_of_reach};
 use anyhow::{Result, ensure};
-use jump_lab::attack::{ATTACK, outside, read};
+use jump_lab::attack::{ATTACK, arm, read};
 use jump_lab::lab::Lab;
 
 /// Given a process in a session, then any process of its user outside of sessions reaches into it, and one in another session does not.
 pub(crate) fn a44_a_session_does_not_reach_into_its_neighbour(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
     let nell = lab.admin("nell").at(open).may_reach_databases().arrive()?;
+    arm(open)?;
     let start = "sleep 3600 >/dev/null 2>&1 </dev/null & echo $!";
     let mut neighbours = Vec::new();
     for _ in 0..2 {
@@ -18,7 +19,15 @@ pub(crate) fn a44_a_session_does_not_reach_into_its_neighbour(lab: &Lab) -> Resu
         unreachable!()
     };
     // Each is attacked once: who has been seized stays so for a moment.
-    let free = outside(open, nell.uid, &["neighbour", first])?;
+    // The kernel wants the group to be the same as well.
+    let uid = format!("--reuid={}", nell.uid);
+    let gid = format!(
+        "--regid={}",
+        open.shell("id -g nell").run()?.success()?.text()
+    );
+    let words = [&uid, &gid, "--clear-groups", ATTACK, "neighbour", first];
+    let outside = open.command("setpriv").args(words);
+    let free = read(&outside.run()?.success()?)?;
     for name in REACHES {
         ensure!(
             free.get(name).is_some_and(|how| how == "ran"),
