@@ -198,7 +198,7 @@ attacks! {
             beside a18::a18_no_process_outside_hands_a_socket_over,
         ],
         also by [
-            "jump-guard": a18_fast_open_reaches_nobody a18_only_tcp_udp_and_unix_sockets_come_into_being a18_socket_options_that_lead_elsewhere_are_refused a18_a42_a44_calls_that_lead_out_are_refused a18_x32_calls_end_the_process a18_i386_calls_end_the_process a18_an_address_that_changes_after_the_question_does_not_matter,
+            "jump-guard": a18_fast_open_reaches_nobody a18_a42_a44_every_line_of_the_table_is_made_and_written_down a18_no_row_says_what_the_kernel_would_have_said_anyway a18_calls_by_other_tables_end_the_process_and_are_written_down a18_an_address_that_changes_after_the_question_does_not_matter,
         ];
 
     19: "the guard killed, stopped, slow or restarted; policy changed in between",
@@ -377,7 +377,7 @@ attacks! {
             beside a42::a42_no_thread_has_files_of_its_own,
         ],
         also by [
-            "jump-guard": a18_a42_a44_calls_that_lead_out_are_refused,
+            "jump-guard": a18_a42_a44_every_line_of_the_table_is_made_and_written_down,
             "crates/sys": clone_by_flags,
         ];
 
@@ -396,7 +396,7 @@ attacks! {
             beside a44::a44_a_session_does_not_reach_into_its_neighbour,
         ],
         also by [
-            "jump-guard": a18_a42_a44_calls_that_lead_out_are_refused,
+            "jump-guard": a18_a42_a44_every_line_of_the_table_is_made_and_written_down,
         ];
 
     45: "`ssh -tt host 'scp -t x; sh'` and relatives",
