@@ -1,22 +1,2 @@
-//! The command line of jump-shell: any bytes become plain words or nothing,
-//! and the words say exactly what the line said.
 #![no_main]
-
-use jump_shell::words::{LINE_MAX, split};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|line: &[u8]| {
-    let Ok(words) = split(line) else {
-        return;
-    };
-    assert!(line.len() <= LINE_MAX);
-    assert!(!words.is_empty());
-    for word in &words {
-        assert!(!word.is_empty());
-        assert!(!word.bytes().any(|b| b" \t\n\r\0'\"`$;&|<>(){}[]*?!#~\\^".contains(&b)));
-        assert!(word.is_ascii());
-    }
-    let spoken: Vec<u8> = line.iter().copied().filter(|b| !matches!(b, b' ' | b'\t')).collect();
-    assert_eq!(words.concat().as_bytes(), spoken);
-    assert_eq!(split(words.join(" ").as_bytes()), Ok(words));
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| jump_fuzz_targets::shell_words(bytes));

@@ -8,9 +8,9 @@
 //! The checksums are for what happens to a file later. A policy that lost its
 //! end may well be a policy still: one without its last `deny` rule.
 
+use crate::accounts;
 use crate::host;
 use crate::keys;
-use jump_accounts::{Account, Group, IndexBuilder};
 use jump_policy::Policy;
 use jump_proto::policy_file::{self, Links};
 use jump_proto::{Reason, paths};
@@ -53,7 +53,7 @@ pub(crate) struct Store {
 impl Generation {
     /// Names of the groups that pam_jump concerns itself with.
     pub(crate) fn scope(&self) -> Vec<String> {
-        scope(&self.policy)
+        accounts::scope(&self.policy)
     }
 
     /// Users with `mfa = "none"`.
@@ -64,12 +64,6 @@ impl Generation {
             .map(str::to_owned)
             .collect()
     }
-}
-
-fn scope(policy: &Policy) -> Vec<String> {
-    let mut scope = vec![policy.host_group().0.to_owned()];
-    scope.extend(policy.system_groups().into_iter().map(str::to_owned));
-    scope
 }
 
 /// Reads a policy file once, whole.
@@ -103,43 +97,6 @@ pub(crate) fn check(text: &str, path: &Path) -> Result<Policy, Rejection> {
 
 fn lines<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(|i| format!("{i}\n")).collect()
-}
-
-fn accounts(policy: &Policy) -> Result<Vec<u8>, jump_accounts::BuildError> {
-    let (host_group, gid) = policy.host_group();
-    let users = policy
-        .users()
-        .map(|u| Account {
-            name: u.name.clone(),
-            uid: u.uid,
-            gid,
-            gecos: u.full_name.clone().unwrap_or_default(),
-            home: paths::HOME.to_owned(),
-            shell: paths::SHELL.to_owned(),
-        })
-        .collect();
-    let mut groups = vec![Group {
-        name: host_group.to_owned(),
-        gid,
-        members: policy.users().map(|u| u.name.clone()).collect(),
-    }];
-    groups.extend(policy.groups().map(|g| {
-        Group {
-            name: g.name.clone(),
-            gid: g.gid,
-            members: policy
-                .users()
-                .filter(|u| u.groups.contains(&g.name))
-                .map(|u| u.name.clone())
-                .collect(),
-        }
-    }));
-    IndexBuilder {
-        users,
-        groups,
-        scope: scope(policy),
-    }
-    .build()
 }
 
 impl Store {
@@ -196,7 +153,7 @@ impl Store {
     /// # Errors
     /// When anything cannot be written; the generation in force stays.
     pub(crate) fn publish(&self, text: &str, policy: Policy) -> Result<Generation, Rejection> {
-        let index = accounts(&policy).map_err(|e| Rejection {
+        let index = accounts::compile(&policy).map_err(|e| Rejection {
             reason: Reason::PolicyInvalid,
             report: e.to_string(),
         })?;
@@ -284,7 +241,7 @@ impl Store {
     /// differs: after a publication that failed half-way, or a hand that slipped.
     pub(crate) fn republish(&self, generation: &Generation) -> io::Result<()> {
         // Compiled anew: a copy on disk may be as damaged as what it is to replace.
-        let index = accounts(&generation.policy).map_err(io::Error::other)?;
+        let index = accounts::compile(&generation.policy).map_err(io::Error::other)?;
         let keys = keys::compile(&generation.policy, &jiff::tz::TimeZone::system());
         let same = |name: &str, content: &[u8]| {
             std::fs::read(self.root.join(name)).is_ok_and(|published| published == content)

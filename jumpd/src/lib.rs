@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 mod activity;
 #[cfg(test)]
 mod agreement;

@@ -4,7 +4,7 @@ use crate::generation::{self, Rejection, Store};
 use crate::judge::host_names;
 use crate::sessions::{LISTED_FLOWS, SHOWN_FLOWS};
 use crate::state::{Jumpd, complain, refused};
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use jump_audit::{Event, Kind};
 use jump_policy::{Decision, Destination, Policy, Subject};
 use jump_proto::{
@@ -12,7 +12,7 @@ use jump_proto::{
     paths,
 };
 use sha2::{Digest, Sha256};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -21,9 +21,12 @@ const PAGE: usize = 16;
 
 /// A source that no rule names: what an absent `from` means in a rule.
 const ANYWHERE: [IpAddr; 2] = [
-    IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
-    IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
 ];
+
+/// Questions that one explanation may cost: the operator waits for it.
+const MOST_QUESTIONS: usize = 500;
 
 impl Jumpd {
     /// Takes the policy on disk into force, or says why not.
@@ -154,28 +157,34 @@ impl Jumpd {
             Some(from) => vec![from.to_canonical()],
             None => sources(&policy, &who),
         };
-        // The best that any of the sources gets; of several addresses, the worst.
-        let mut best: Option<Decision> = None;
-        for from in sources {
-            let worst = destinations
-                .iter()
-                .map(|to| self.decision(&policy, &who, from, to, ask.via, at))
-                .reduce(|a, b| if a.is_allow() { b } else { a });
-            if let Some(worst) = worst {
-                let better = best.as_ref().is_none_or(|best| rank(&worst) > rank(best));
-                if better {
-                    best = Some(worst);
-                }
-            }
-        }
-        let Some(decision) = best else {
+        let ask_at = |at| {
+            let ask = |from: IpAddr, to: &Destination| {
+                self.decision(&policy, &who, from, to, ask.via, at)
+            };
+            Combined::of(&sources, &destinations, ask)
+        };
+        let Some(now) = ask_at(at) else {
             return refused(Reason::Internal, "nothing to decide");
         };
+        // Of several parts, the first to change need not change the whole.
+        let parts = sources.len() * destinations.len();
+        let steps = if parts > 1 { MOST_QUESTIONS / parts } else { 0 };
+        let mut changes = now.next;
+        for _ in 0..steps {
+            let Some(later) = changes.and_then(ask_at) else {
+                break;
+            };
+            if !later.says_the_same_as(&now) {
+                break;
+            }
+            changes = later.next;
+        }
+        let decision = now.decision;
         Reply::Explained(Explanation {
             allowed: decision.is_allow(),
             reason: decision.reason(),
             rule: decision.rule().map(str::to_owned),
-            changes_ms: decision.until().map(Timestamp::as_millisecond),
+            changes_ms: changes.and_then(milliseconds_up),
             addresses,
             policy: policy.hash().to_owned(),
             sentence: decision.sentence(policy.timezone()),
@@ -222,6 +231,50 @@ impl Jumpd {
     }
 }
 
+/// The answer for several sources and addresses: the best that any of the
+/// sources gets, and of several addresses of a name the worst.
+struct Combined {
+    decision: Decision,
+    /// When the first of the answers that it is made of changes.
+    next: Option<Timestamp>,
+}
+
+impl Combined {
+    fn of(
+        sources: &[IpAddr],
+        destinations: &[Destination],
+        ask: impl Fn(IpAddr, &Destination) -> Decision,
+    ) -> Option<Self> {
+        let mut best: Option<Decision> = None;
+        let mut next: Option<Timestamp> = None;
+        for from in sources {
+            let answers = destinations.iter().map(|to| ask(*from, to));
+            let worst = answers
+                .inspect(|answer| next = next.into_iter().chain(answer.until()).min())
+                .reduce(|a, b| if a.is_allow() { b } else { a });
+            if let Some(worst) = worst
+                && best.as_ref().is_none_or(|best| rank(&worst) > rank(best))
+            {
+                best = Some(worst);
+            }
+        }
+        best.map(|decision| Self { decision, next })
+    }
+
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        let said = |d: &Decision| (d.is_allow(), d.reason(), d.rule().map(str::to_owned));
+        said(&self.decision) == said(&other.decision)
+    }
+}
+
+/// In milliseconds, rounded up: then it has changed, and a millisecond before it has not.
+fn milliseconds_up(at: Timestamp) -> Option<i64> {
+    let round = TimestampRound::new()
+        .smallest(Unit::Millisecond)
+        .mode(RoundMode::Ceil);
+    at.round(round).ok().map(Timestamp::as_millisecond)
+}
+
 /// An allow is best; of denials, one that time can change.
 fn rank(decision: &Decision) -> u8 {
     match decision {
@@ -231,16 +284,36 @@ fn rank(decision: &Decision) -> u8 {
     }
 }
 
-/// One address of every network that a rule of this user names, and one that none does.
+/// One address of every part into which the networks of this user's rules cut all addresses.
 fn sources(policy: &Arc<Policy>, who: &Subject) -> Vec<IpAddr> {
-    let mut sources: Vec<IpAddr> = policy
+    let mut sources = ANYWHERE.to_vec();
+    let nets = policy
         .rules_for(who)
         .filter_map(|rule| rule.from.as_ref())
-        .flatten()
-        .map(|net| net.hosts().next().unwrap_or_else(|| net.addr()))
-        .collect();
-    sources.extend(ANYWHERE);
+        .flatten();
+    for net in nets {
+        // A part begins where a network begins, and behind its end.
+        sources.push(net.network());
+        sources.extend(behind(net.broadcast()));
+    }
+    sources.sort_unstable();
+    sources.dedup();
     sources
+}
+
+fn behind(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(v4) => v4
+            .to_bits()
+            .checked_add(1)
+            .map(Ipv4Addr::from_bits)
+            .map(IpAddr::V4),
+        IpAddr::V6(v6) => v6
+            .to_bits()
+            .checked_add(1)
+            .map(Ipv6Addr::from_bits)
+            .map(IpAddr::V6),
+    }
 }
 
 /// The policy file.

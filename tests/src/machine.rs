@@ -77,6 +77,12 @@ impl Machine {
         &self.place
     }
 
+    /// Process id of its init as this process sees it: its namespaces are the machine's.
+    #[must_use]
+    pub fn leader(&self) -> u32 {
+        self.leader
+    }
+
     /// A path of the machine as this process sees it.
     #[must_use]
     pub fn path(&self, inside: &str) -> PathBuf {

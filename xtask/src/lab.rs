@@ -22,6 +22,23 @@ pub(crate) fn demo() -> Outcome {
     .env("JUMP_DEB", package))
 }
 
+/// Holds many sessions in a lab of its own.
+pub(crate) fn soak(words: &[&str]) -> Outcome {
+    tools::install(For::Lab)?;
+    let package = packages::deb(PROFILE)?;
+    let mut command = cargo(&[
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "jump-lab",
+        "--bin",
+        "jump-lab-soak",
+        "--",
+    ]);
+    run(command.args(words).env("JUMP_DEB", package))
+}
+
 /// Runs scenarios on hosts of one Debian release.
 pub(crate) fn scenarios(suite: &str, filter: &[&str]) -> Outcome {
     tools::install(For::Lab)?;

@@ -11,6 +11,7 @@
 )]
 
 mod docs;
+mod fuzz;
 mod lab;
 mod packages;
 mod stages;
@@ -31,6 +32,10 @@ usage: cargo xtask COMMAND
   lab SUITE [FILTER...]
                     the lab's scenarios on Debian SUITE (bookworm, trixie), all or those whose name holds FILTER
   docs              write docs/known-attacks.md anew, from the tests
+  fuzz [--seconds N] [TARGET]
+                    every fuzzer, or one, for ten minutes each or N seconds
+  soak [--sessions N] [--minutes M]
+                    holds 1,000 sessions with four forwards each for ten minutes; counts what is left
   deb [--profile P] target/packages/jump-server_<version>_amd64.deb
   rpm [--profile P] target/packages/jump-server-<version>-1.x86_64.rpm
 ";
@@ -44,6 +49,8 @@ fn main() -> ExitCode {
         ["test", "--fast"] => stages::all(false),
         ["lab", suite, filter @ ..] => lab::scenarios(suite, filter),
         ["docs"] => docs::write(),
+        ["soak", words @ ..] => lab::soak(words),
+        ["fuzz", words @ ..] => fuzz::fuzz(words),
         ["deb"] => packages::deb("release").map(|path| println!("{}", path.display())),
         ["deb", "--profile", profile] => {
             packages::deb(profile).map(|path| println!("{}", path.display()))

@@ -32,6 +32,9 @@ const TEST: &[Package] = &[
     package("lintian", "/usr/bin/lintian"),
 ];
 
+/// To fuzz: libFuzzer is C++.
+const FUZZ: &[Package] = &[package("g++", "/usr/bin/g++")];
+
 /// To boot hosts.
 const LAB: &[Package] = &[
     package("mmdebstrap", "/usr/bin/mmdebstrap"),
@@ -45,6 +48,7 @@ const LAB: &[Package] = &[
 pub(crate) enum For {
     Build,
     Test,
+    Fuzz,
     Lab,
 }
 
@@ -53,6 +57,7 @@ pub(crate) fn install(purpose: For) -> Outcome {
     let wanted: Vec<&Package> = match purpose {
         For::Build => BUILD.iter().collect(),
         For::Test => BUILD.iter().chain(TEST).collect(),
+        For::Fuzz => BUILD.iter().chain(FUZZ).collect(),
         For::Lab => BUILD.iter().chain(LAB).collect(),
     };
     let missing: Vec<&str> = wanted

@@ -1,0 +1,271 @@
+//! A jumpd without sockets: its clock, its resolver and its journal belong to the test.
+
+use crate::connection::auth_info;
+use crate::generation::Generation;
+use crate::names::Resolver;
+use crate::sessions::Sessions;
+use crate::state::{Applicant, Jumpd, new_id};
+use jiff::Timestamp;
+use jump_audit::{Journal, Kind, Memory};
+use jump_mfa::FileStore;
+use jump_policy::Policy;
+use jump_proto::{
+    Channel, ExplainRequest, Explanation, JudgeRequest, Login, Reason, Reply, Request, SessionId,
+    Via,
+};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A key that sshd has verified.
+const KEY: &str =
+    "publickey ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMO4du/BYXHpkbWwykRTk7oAPt7qBSbuwJ/k/BXY2jbX\n";
+/// Process id of the guard.
+const GUARD: i32 = 4712;
+
+/// Somebody, as the host knows them.
+#[derive(Debug, Clone)]
+pub(super) struct Person {
+    pub(super) user: &'static str,
+    pub(super) uid: u32,
+    pub(super) groups: Vec<String>,
+}
+
+impl Person {
+    pub(super) fn new(user: &'static str, uid: u32, groups: &[&str]) -> Self {
+        Self {
+            user,
+            uid,
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        }
+    }
+
+    fn login(&self, source: IpAddr) -> Login {
+        // sshd on a socket of both families writes an IPv4 client so.
+        let source = match source {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        Login {
+            user: self.user.to_owned(),
+            uid: self.uid,
+            groups: self.groups.clone(),
+            connection: format!("{source} 5022 ::1 22"),
+            auth_info: KEY.to_owned(),
+            monitor: 4711,
+        }
+    }
+}
+
+/// Where to and how.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) host: &'static str,
+    pub(super) port: u16,
+    pub(super) via: Via,
+}
+
+/// What is compared: yes or no, the reason, and the rule.
+pub(super) type Answer = (bool, Reason, Option<String>);
+
+/// An explanation as an answer.
+pub(super) fn answer(explained: &Explanation) -> Answer {
+    (explained.allowed, explained.reason, explained.rule.clone())
+}
+
+/// A jumpd without sockets.
+pub(super) struct Host {
+    pub(super) jumpd: Arc<Jumpd>,
+    journal: Memory,
+    cookies: AtomicU64,
+    _state: tempfile::TempDir,
+}
+
+/// A live session and its guard's end of the connection that keeps it so.
+pub(super) struct Live {
+    id: SessionId,
+    _guard: Channel,
+}
+
+fn policy(text: &str) -> Arc<Policy> {
+    Arc::new(
+        Policy::parse(text, "policy.toml", "UTC")
+            .unwrap_or_else(|errors| panic!("{errors}\n{text}")),
+    )
+}
+
+impl Host {
+    /// With this policy in force, these names known, and these addresses its own.
+    pub(super) fn new(text: &str, names: &[(&str, Vec<IpAddr>)], own: &[IpAddr]) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let journal = Memory::default();
+        let mut jumpd = Jumpd::new(
+            None,
+            Sessions::load(state.path()).unwrap(),
+            FileStore::open(state.path().join("mfa")).unwrap(),
+            Journal::with_sinks(
+                &state.path().join("audit.chain"),
+                vec![Box::new(journal.clone())],
+            ),
+        );
+        jumpd.names = Arc::new(Resolver::knowing(names, own));
+        let host = Self {
+            jumpd: Arc::new(jumpd),
+            journal,
+            cookies: AtomicU64::new(1),
+            _state: state,
+        };
+        host.take(text);
+        host
+    }
+
+    /// Takes a policy into force.
+    pub(super) fn take(&self, text: &str) {
+        let number = self.jumpd.generation().map_or(1, |g| g.number + 1);
+        self.jumpd.take_into_force(Generation {
+            number,
+            policy: policy(text),
+        });
+    }
+
+    /// What `jumpctl explain` is told; `from` and `at` absent as there.
+    pub(super) fn explain(
+        &self,
+        who: &Person,
+        from: Option<IpAddr>,
+        to: &Place,
+        at_ms: Option<i64>,
+    ) -> Explanation {
+        let ask = ExplainRequest {
+            user: who.user.to_owned(),
+            groups: who.groups.clone(),
+            host: to.host.to_owned(),
+            port: to.port,
+            from,
+            at_ms,
+            via: to.via,
+        };
+        match self.jumpd.explain(&ask) {
+            Reply::Explained(explained) => explained,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn applicant(who: &Person, source: IpAddr) -> Applicant {
+        let login = who.login(source);
+        let source = crate::connection::source(&login.connection).unwrap();
+        let auth = auth_info(&login.auth_info);
+        Applicant {
+            login,
+            source,
+            auth,
+        }
+    }
+
+    /// What pam_jump is told at `account` by somebody who has given a second factor, and the sentence.
+    pub(super) fn account(&self, who: &Person, source: IpAddr) -> (Answer, Option<String>) {
+        let mark = new_id().unwrap();
+        self.jumpd
+            .leave_mark(mark.clone(), &Self::applicant(who, source), "totp");
+        let reply = self.jumpd.account(&who.login(source), Some(&mark));
+        self.jumpd.spend_mark(&mark);
+        let Reply::Account { allowed, message } = reply else {
+            panic!("{reply:?}");
+        };
+        let kind = if allowed {
+            Kind::AccessAllowed
+        } else {
+            Kind::AccessDenied
+        };
+        (self.told(kind, allowed), message)
+    }
+
+    /// The answer as the last event, which must be of this kind, has it.
+    fn told(&self, kind: Kind, allowed: bool) -> Answer {
+        let event = self.journal.events().pop().unwrap();
+        assert_eq!(event.kind, kind);
+        let field = |name: &str| {
+            let found = event.fields.iter().find(|(field, _)| field == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let reason = field("JUMP_REASON").unwrap();
+        let reason = serde_json::from_value(serde_json::Value::String(reason)).unwrap();
+        (allowed, reason, field("JUMP_RULE"))
+    }
+
+    /// A session with its guard at its post.
+    pub(super) fn open(&self, who: &Person, source: IpAddr) -> Live {
+        let mark = new_id().unwrap();
+        self.jumpd
+            .leave_mark(mark.clone(), &Self::applicant(who, source), "totp");
+        let reply = self
+            .jumpd
+            .open_session(&who.login(source), Some(&mark), 4711);
+        let Reply::Opened { session, .. } = reply else {
+            panic!("{reply:?}");
+        };
+        let (ours, guards) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let (jumpd, id) = (Arc::clone(&self.jumpd), session.clone());
+        // Ends when the guard's end is dropped.
+        std::thread::spawn(move || jumpd.attach(Channel::from(ours), GUARD, &id, "seccomp"));
+        let guard = Channel::from(guards);
+        guard.set_timeout(Some(Duration::from_secs(10))).unwrap();
+        let attached = guard.recv::<Reply>().unwrap();
+        assert!(
+            matches!(attached, Some(Reply::Attached { .. })),
+            "{attached:?}"
+        );
+        Live {
+            id: session,
+            _guard: guard,
+        }
+    }
+
+    /// What a session's guard is told.
+    pub(super) fn judge(&self, live: &Live, address: IpAddr, to: &Place) -> Answer {
+        let cookie = self.cookies.fetch_add(1, Ordering::Relaxed);
+        let ask = Request::Judge(JudgeRequest {
+            session: live.id.clone(),
+            destination: SocketAddr::new(address, to.port),
+            tcp: true,
+            via: to.via,
+            cookie,
+            pid: 4713,
+        });
+        let Request::Judge(ask) = ask else {
+            unreachable!()
+        };
+        let Reply::Judged { allowed, reason } = self.jumpd.judge(&ask, GUARD) else {
+            panic!("no judgement");
+        };
+        let kind = if allowed {
+            Kind::ForwardAllowed
+        } else {
+            Kind::ForwardDenied
+        };
+        let told = self.told(kind, allowed);
+        assert_eq!(
+            told.1, reason,
+            "the journal says another reason than the guard heard"
+        );
+        if allowed {
+            // It comes to nothing, so that the next question finds no connection.
+            self.jumpd
+                .connected(&live.id, cookie, nix::libc::ECONNREFUSED, GUARD);
+        }
+        told
+    }
+
+    /// From now on it is `at`.
+    pub(super) fn at(&self, at: Timestamp) {
+        self.jumpd.set_clock(at);
+    }
+}
