@@ -1,7 +1,7 @@
 //! The stories, in the order in which a newcomer would read them.
 
 use anyhow::{Result, ensure};
-use faults::{killed, names, stopped};
+use faults::{clock, journal, killed, names, state, stopped, upgrade};
 use jump_lab::lab::Lab;
 use jump_lab::seat::{Seat, append};
 
@@ -85,6 +85,11 @@ stories! {
     beside stopped::fault_a_stopped_jumpd_refuses_in_time,
     beside stopped::fault_a_stopped_listener_refuses_logins_in_time,
     beside names::fault_a_resolver_that_never_answers_holds_nobody_up,
+    beside journal::fault_without_journald_syslog_must_take_the_event,
+    beside state::fault_a_state_that_cannot_be_written_lets_nobody_in,
+    beside state::fault_state_that_lost_its_end_opens_nothing,
+    beside clock::fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back,
+    beside upgrade::fault_restarts_and_upgrades_leave_sessions_alone,
     alone events::the_chain_of_events_has_no_gap,
 }
 

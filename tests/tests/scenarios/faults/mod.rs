@@ -14,9 +14,13 @@ use jump_lab::seat::{Seat, append};
 use jump_lab::story::PATIENCE;
 use std::time::{Duration, Instant};
 
+pub(crate) mod clock;
+pub(crate) mod journal;
 pub(crate) mod killed;
 pub(crate) mod names;
+pub(crate) mod state;
 pub(crate) mod stopped;
+pub(crate) mod upgrade;
 
 /// The longest that anything of ours may keep anybody waiting.
 const LIMIT: Duration = Duration::from_secs(3);

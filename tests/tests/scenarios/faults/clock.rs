@@ -1,0 +1,109 @@
+//! The clock stepped, under jumpd and the guards alone (libfaketime): the
+//! machines of the lab share the host's.
+
+use super::{DB1, Visit, gets_through, no_guard_is_left};
+use anyhow::{Result, ensure};
+use jiff::Timestamp;
+use jump_lab::bastion::Bastion;
+use jump_lab::lab::Lab;
+use jump_lab::network::ECHO;
+use jump_lab::story::wait_for;
+use std::time::Duration;
+
+/// Where the offset stands that the clock is read with.
+const OFFSET: &str = "/run/clock-offset";
+
+/// Puts the stepped clock under the services, and takes it away.
+const PUT: &str = "echo +0 >/run/clock-offset
+     for unit in jumpd jump-guard; do
+         mkdir -p /run/systemd/system/$unit.service.d
+         cat >/run/systemd/system/$unit.service.d/clock.conf <<EOF
+[Service]
+Environment=LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1)
+Environment=FAKETIME_TIMESTAMP_FILE=/run/clock-offset FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DISABLE_SHM=1
+EOF
+     done; systemctl daemon-reload && systemctl restart jumpd.service jump-guard.service";
+const TAKE_AWAY: &str =
+    "rm /run/systemd/system/jumpd.service.d/clock.conf /run/systemd/system/jump-guard.service.d/clock.conf
+     systemctl daemon-reload && systemctl restart jumpd.service jump-guard.service";
+
+fn run(bastion: &Bastion, line: &str) -> Result<()> {
+    bastion.shell(line).run()?.success()?;
+    Ok(())
+}
+
+/// A line of shell that steps the clock.
+fn step(seconds: &str) -> String {
+    format!("echo {seconds} >{OFFSET}")
+}
+
+/// A `[windows]` table that is open from an hour ago to an hour from now.
+fn window_open_now(name: &str) -> String {
+    let hour = |hours: i64| {
+        let at = Timestamp::now().as_second() + hours * 3600;
+        Timestamp::from_second(at)
+            .map(|at| at.strftime("%H:%M").to_string())
+            .unwrap_or_default()
+    };
+    format!(
+        "[windows.{name}]\ndays = [\"mon-sun\"]\nhours = [\"{}-{}\"]\n",
+        hour(-1),
+        hour(1)
+    )
+}
+
+/// Given one session in a window and one without, when the clock is stepped past the window's end, then the first is cut within a second and the second goes on; stepped back, what was cut stays cut, and no code is good a second time.
+pub(crate) fn fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back(
+    lab: &Lab,
+) -> Result<()> {
+    lab.on_fragile_bastion(|bastion| {
+        run(bastion, PUT)?;
+        let window = window_open_now("xaver-hours");
+        let xaver = lab
+            .admin("xaver")
+            .at(bastion)
+            .policy(format!(
+                "{window}[[rules]]\nname = \"xaver-hours\"\neffect = \"allow\"\nusers = [\"xaver\"]\n\
+                 targets = [\"databases\"]\nwindows = [\"xaver-hours\"]\n"
+            ))
+            .arrive()?;
+        let mut xaver = Visit::of(bastion, xaver)?;
+        xaver.forwards_as_before()?;
+        let watch = xaver.watch_the_end(&step("+7200"))?;
+        wait_for("the client to be gone", || xaver.master.ended())?;
+        super::a_second_at_most(watch)?;
+        let expired = xaver.admin.event("session.expired")?;
+        ensure!(expired.get("JUMP_REASON") == "window_closed", "{expired}");
+        no_guard_is_left(bastion)?;
+        // Back again: what was cut stays cut, and the window is open to who comes anew.
+        run(bastion, &step("+0"))?;
+        ensure!(
+            xaver.forward(&format!("{DB1}:{ECHO}"))?.stdout.is_empty(),
+            "the session is back"
+        );
+        gets_through(bastion, &xaver.admin)?;
+
+        let mut yara = Visit::begin(lab, bastion, "yara")?;
+        for there_and_back in ["+7200", "-7200", "+0"] {
+            run(bastion, &step(there_and_back))?;
+            // As long as both take to look at the clock.
+            std::thread::sleep(Duration::from_millis(1200));
+            yara.flow_goes_on()?;
+            yara.forwards_as_before()?;
+        }
+        let code = yara.admin.authenticator()?.code()?;
+        let login = || {
+            let answering = yara.admin.seat.answering(&[&code])?;
+            answering.ssh([bastion.place().name, "whoami"]).run()
+        };
+        login()?.success()?;
+        // Now its time step is the present one, or the one before.
+        run(bastion, &step("-30"))?;
+        login()?.failure()?;
+        let replayed = yara.admin.event("mfa.replayed")?;
+        ensure!(replayed.get("JUMP_REASON") == "replayed_code", "{replayed}");
+        run(bastion, &step("+0"))?;
+        yara.leave()?;
+        run(bastion, TAKE_AWAY)
+    })
+}

@@ -1,0 +1,74 @@
+//! A restart of every unit, the package installed again, and a newer one:
+//! sessions that are open notice nothing.
+
+use super::{Visit, gets_through, no_guard_is_left};
+use anyhow::{Context, Result, ensure};
+use jump_lab::lab::Lab;
+use jump_lab::network::QUARTER;
+use jump_lab::story::{PATIENCE, until};
+use std::time::Duration;
+
+const UNITS: [&str; 7] = [
+    "jumpd.service",
+    "jump-guard.service",
+    "jumpd-shell.socket",
+    "jumpd.socket",
+    "jump-guard.socket",
+    "jump-policy.path",
+    "ssh.service",
+];
+
+/// Installs the lab's package once more, then one that differs in its version only.
+const INSTALLATIONS: [&str; 2] = [
+    "apt-get install --yes --reinstall /root/jump-server.deb",
+    "cd /root && rm -rf newer newer.deb && dpkg-deb -R jump-server.deb newer
+     sed -i 's/^Version: .*/&+newer/' newer/DEBIAN/control && dpkg-deb -b newer newer.deb
+     apt-get install --yes /root/newer.deb && dpkg-query --show jump-server | grep -q +newer",
+];
+
+/// Given a session that carries a stream of bytes, when every unit is restarted, the package is installed again and then a newer one, then not a byte is lost, the session is guarded and judged as before, and can still be ended.
+pub(crate) fn fault_restarts_and_upgrades_leave_sessions_alone(lab: &Lab) -> Result<()> {
+    const SENT: u64 = 4_000_000;
+    lab.on_fragile_bastion(|bastion| {
+        let mut visit = Visit::begin(lab, bastion, "vito")?;
+        let guard = visit.guard()?;
+        // As long as all that follows takes on an idle machine, and some.
+        let stream = format!(
+            "for i in $(seq 200); do head -c {} /dev/zero; sleep 0.1; done | ssh -S master -W 10.77.2.11:{QUARTER} {}",
+            SENT / 200,
+            bastion.place().name
+        );
+        let stream = visit.admin.seat.command("sh").args(["-c", &stream]).start()?;
+        let restarts = UNITS.map(|unit| format!("systemctl restart {unit}"));
+        let installations = INSTALLATIONS.map(str::to_owned);
+        for line in restarts.iter().chain(&installations) {
+            bastion
+                .shell(line)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .patience(Duration::from_secs(180))
+                .run()?
+                .success()?;
+            visit.flow_goes_on()?;
+            // The guard takes its post again within a second or two; until then connections are refused.
+            until(PATIENCE, || Ok(visit.forwards_as_before().ok()))?
+                .with_context(|| format!("no forward after: {line}"))?;
+            let at_its_post = until(PATIENCE, || Ok(visit.guard().ok()))?;
+            ensure!(at_its_post == Some(guard), "not the guard any more after: {line}");
+        }
+        gets_through(bastion, &visit.admin)?;
+        let back = stream.wait(PATIENCE)?.success()?;
+        ensure!(
+            back.stdout.len() as u64 == SENT / 4,
+            "{} bytes came back",
+            back.stdout.len()
+        );
+        let closed = visit
+            .admin
+            .event_where("forward.closed", |e| e.number("JUMP_BYTES_SENT") == Some(SENT))?;
+        ensure!(closed.number("JUMP_BYTES_RECEIVED") == Some(SENT / 4), "{closed}");
+        let session = visit.session()?;
+        visit.is_gone_within_a_second_of(&format!("jumpctl sessions kill {session}"))?;
+        visit.admin.event("session.closed")?;
+        no_guard_is_left(bastion)
+    })
+}
