@@ -166,7 +166,8 @@ impl Jumpd {
         let Some(now) = ask_at(at) else {
             return refused(Reason::Internal, "nothing to decide");
         };
-        // Of several parts, the first to change need not change the whole.
+        // Of several parts, the first to change need not change the whole. After so many
+        // steps it is said how far it was looked: until then the answer stays.
         let parts = sources.len() * destinations.len();
         let steps = if parts > 1 { MOST_QUESTIONS / parts } else { 0 };
         let mut changes = now.next;
@@ -235,7 +236,7 @@ impl Jumpd {
 /// sources gets, and of several addresses of a name the worst.
 struct Combined {
     decision: Decision,
-    /// When the first of the answers that it is made of changes.
+    /// When the first of the answers that it depends on changes.
     next: Option<Timestamp>,
 }
 
@@ -248,14 +249,24 @@ impl Combined {
         let mut best: Option<Decision> = None;
         let mut next: Option<Timestamp> = None;
         for from in sources {
-            let answers = destinations.iter().map(|to| ask(*from, to));
-            let worst = answers
-                .inspect(|answer| next = next.into_iter().chain(answer.until()).min())
-                .reduce(|a, b| if a.is_allow() { b } else { a });
+            let mut worst = None;
+            for to in destinations {
+                let answer = ask(*from, to);
+                next = next.into_iter().chain(answer.until()).min();
+                let denied = !answer.is_allow();
+                worst = Some(answer);
+                // What comes after it changes nothing as long as it stands; nor below.
+                if denied {
+                    break;
+                }
+            }
             if let Some(worst) = worst
                 && best.as_ref().is_none_or(|best| rank(&worst) > rank(best))
             {
                 best = Some(worst);
+            }
+            if best.as_ref().is_some_and(Decision::is_allow) {
+                break;
             }
         }
         best.map(|decision| Self { decision, next })
