@@ -1,8 +1,10 @@
-//! The Debian tree that every machine of a release is booted from.
+//! The Debian trees that the machines of a release are booted from.
 //!
 //! Made once by mmdebstrap from the mirror that the host's own apt uses, and
 //! kept in `target/lab`, named by release and by a hash of what is in it: a
 //! change of the package list makes a new tree and leaves no old one in use.
+//! Almost every machine is a [`Kind::Server`]; a tree of its own keeps what
+//! one machine needs out of all the others.
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
@@ -34,24 +36,74 @@ const PACKAGES: &[&str] = &[
 /// Raised when the tree is made differently from the same packages.
 const RECIPE: &str = "1";
 
-/// The tree of `suite`, made now if it is not there yet.
+/// What a tree is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An ordinary server.
+    Server,
+    /// An admin's machine with every other SSH client of the distribution, and a name server.
+    Workbench,
+    /// A server with OpenSSH's own regression tests.
+    Regress,
+}
+
+impl Kind {
+    /// The beginning of the tree's name.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "base",
+            Self::Workbench => "workbench",
+            Self::Regress => "regress",
+        }
+    }
+
+    /// Packages beyond those of a server.
+    const fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Server => &[],
+            Self::Workbench => &[
+                "ansible-core",
+                "dnsmasq-base",
+                "dropbear-bin",
+                "libssh-4",
+                "putty-tools",
+                "python3-asyncssh",
+                "python3-paramiko",
+            ],
+            // telnet: login-timeout opens its silent connection with it, and says nothing when it is missing.
+            Self::Regress => &["openssh-tests", "make", "telnet"],
+        }
+    }
+}
+
+/// The tree of an ordinary server of `suite`, made now if it is not there yet.
+///
+/// # Errors
+/// See [`tree_of`].
+pub fn tree(suite: &str) -> Result<PathBuf> {
+    tree_of(suite, Kind::Server)
+}
+
+/// The tree of one kind of machine of `suite`, made now if it is not there yet.
 ///
 /// # Errors
 /// When mmdebstrap is missing or fails, or no mirror is known.
-pub fn tree(suite: &str) -> Result<PathBuf> {
+pub fn tree_of(suite: &str, kind: Kind) -> Result<PathBuf> {
     ensure!(
         !suite.is_empty() && suite.bytes().all(|byte| byte.is_ascii_lowercase()),
         "{suite:?} is not the name of a Debian release"
     );
     let directory = cache();
     fs::create_dir_all(&directory)?;
-    let name = format!("base-{suite}-{}", fingerprint());
+    let packages: Vec<&str> = PACKAGES.iter().chain(kind.packages()).copied().collect();
+    let packages = packages.join(",");
+    let name = format!("{}-{suite}-{}", kind.name(), fingerprint(&packages));
     let tree = directory.join(&name);
     // Two runs that start together must not both make it.
     let lock = File::create(directory.join(format!("{name}.lock")))?;
     let _held = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
     if !tree.is_dir() {
-        make(suite, &tree)?;
+        make(suite, &packages, &tree)?;
     }
     Ok(tree)
 }
@@ -65,8 +117,8 @@ fn cache() -> PathBuf {
     target.join("lab")
 }
 
-fn fingerprint() -> String {
-    let recipe = format!("{RECIPE} {}", PACKAGES.join(" "));
+fn fingerprint(packages: &str) -> String {
+    let recipe = format!("{RECIPE} {}", packages.replace(',', " "));
     Sha256::digest(recipe)
         .iter()
         .take(6)
@@ -78,16 +130,19 @@ fn fingerprint() -> String {
     clippy::print_stderr,
     reason = "half a minute without a word would look like a hang"
 )]
-fn make(suite: &str, tree: &Path) -> Result<()> {
+fn make(suite: &str, packages: &str, tree: &Path) -> Result<()> {
     let mirror = mirror()?;
-    eprintln!("lab: making the {suite} base from {mirror} (once, about half a minute)");
+    eprintln!(
+        "lab: making {} from {mirror} (once, a minute or less)",
+        tree.display()
+    );
     let part = tree.with_extension("part");
     if part.exists() {
         fs::remove_dir_all(&part)?;
     }
     let status = Command::new("mmdebstrap")
         .args(["--quiet", "--variant=minbase"])
-        .arg(format!("--include={}", PACKAGES.join(",")))
+        .arg(format!("--include={packages}"))
         // The services of an installed host, not those that systemd's presets would add at a first boot.
         .arg("--customize-hook=rm -f \"$1\"/etc/ssh/ssh_host_*")
         .arg("--customize-hook=ln -sf /dev/null \"$1\"/etc/systemd/system/systemd-networkd.service")

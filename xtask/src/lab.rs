@@ -73,3 +73,45 @@ fn attacks() -> Outcome {
         "attack",
     ]))
 }
+
+/// The releases that `regress` runs on when it is told none.
+const RELEASES: [&str; 2] = ["bookworm", "trixie"];
+
+/// Runs OpenSSH's regression tests against sshd with our PAM stack: every release, even when one is red.
+pub(crate) fn regress(words: &[&str]) -> Outcome {
+    tools::install(For::Lab)?;
+    let package = packages::deb(PROFILE)?;
+    let (suites, filter): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| RELEASES.contains(word));
+    let suites = if suites.is_empty() {
+        RELEASES.to_vec()
+    } else {
+        suites
+    };
+    let mut red = Vec::new();
+    for suite in suites {
+        let mut command = cargo(&[
+            "run",
+            "--quiet",
+            "--locked",
+            "--package",
+            "jump-lab",
+            "--bin",
+            "jump-lab-regress",
+            "--",
+        ]);
+        command
+            .args(&filter)
+            .env("JUMP_DEB", &package)
+            .env("JUMP_LAB_SUITE", suite);
+        if let Err(why) = run(&mut command) {
+            eprintln!("xtask: {why}");
+            red.push(suite);
+        }
+    }
+    if red.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("red: {}", red.join(", ")))
+    }
+}

@@ -36,6 +36,8 @@ usage: cargo xtask COMMAND
                     every fuzzer, or one, for ten minutes each or N seconds
   soak [--sessions N] [--minutes M]
                     holds 1,000 sessions with four forwards each for ten minutes; counts what is left
+  regress [SUITE...] [FILTER...]
+                    OpenSSH's own regression tests against sshd with our PAM stack, on Debian 12 and 13
   deb [--profile P] target/packages/jump-server_<version>_amd64.deb
   rpm [--profile P] target/packages/jump-server-<version>-1.x86_64.rpm
 ";
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["docs"] => docs::write(),
         ["soak", words @ ..] => lab::soak(words),
         ["fuzz", words @ ..] => fuzz::fuzz(words),
+        ["regress", words @ ..] => lab::regress(words),
         ["deb"] => packages::deb("release").map(|path| println!("{}", path.display())),
         ["deb", "--profile", profile] => {
             packages::deb(profile).map(|path| println!("{}", path.display()))

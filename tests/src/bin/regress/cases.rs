@@ -1,0 +1,67 @@
+//! The tests, and what a guarded session refuses of each.
+
+/// One of OpenSSH's tests.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// What fails as a guarded user, by release; empty: nothing.
+    refused: &'static [Refusal],
+}
+
+/// What of a test a guarded session refuses.
+#[derive(Debug)]
+struct Refusal {
+    suites: &'static [&'static str],
+    why: &'static str,
+    /// What the test says has failed, line by line, all of it.
+    failures: &'static [&'static str],
+}
+
+impl Case {
+    /// The lines by which it fails as a guarded user of `suite`; none: it passes.
+    pub(crate) fn failures(&self, suite: &str) -> &'static [&'static str] {
+        self.refusal(suite).map_or(&[], |refusal| refusal.failures)
+    }
+
+    /// Why it fails as a guarded user.
+    pub(crate) fn why(&self, suite: &str) -> Option<&'static str> {
+        self.refusal(suite).map(|refusal| refusal.why)
+    }
+
+    fn refusal(&self, suite: &str) -> Option<&'static Refusal> {
+        self.refused
+            .iter()
+            .find(|refusal| refusal.suites.contains(&suite))
+    }
+}
+
+const fn passes(name: &'static str) -> Case {
+    Case { name, refused: &[] }
+}
+
+/// All of them. A release that does not have one says so in the table.
+pub(crate) const CASES: &[Case] = &[
+    passes("connect"),
+    passes("proxy-connect"),
+    passes("exit-status"),
+    passes("stderr-data"),
+    passes("transfer"),
+    passes("envpass"),
+    passes("banner"),
+    passes("forwarding"),
+    passes("forward-control"),
+    passes("dynamic-forward"),
+    passes("multiplex"),
+    passes("channel-timeout"),
+    passes("connection-timeout"),
+    passes("forcecommand"),
+    passes("key-options"),
+    passes("proxyjump"),
+    passes("percent"),
+    passes("penalty"),
+    passes("login-timeout"),
+    passes("keys-command"),
+    passes("authinfo"),
+    passes("reconfigure"),
+    passes("ssh-tty"),
+];
