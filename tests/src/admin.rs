@@ -5,12 +5,13 @@ use crate::authenticator::Authenticator;
 use crate::bastion::Bastion;
 use crate::journal::{Entry, Mark};
 use crate::lab::Lab;
+use crate::machine::Machine;
 use crate::process::{Invocation, Output, Running};
 use crate::seat::Seat;
 use crate::story::PATIENCE;
 use anyhow::{Context, Result};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An admin about to be put into the policy.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Hire<'l> {
     lab: &'l Lab,
     bastion: &'l Bastion,
+    client: &'l Arc<Machine>,
     name: &'l str,
     user: &'l str,
     tables: String,
@@ -29,6 +31,7 @@ impl<'l> Hire<'l> {
         Self {
             lab,
             bastion: &lab.bastion,
+            client: &lab.client,
             name,
             user: "",
             tables: String::new(),
@@ -39,6 +42,12 @@ impl<'l> Hire<'l> {
     /// At another bastion than the lab's own.
     pub fn at(mut self, bastion: &'l Bastion) -> Self {
         self.bastion = bastion;
+        self
+    }
+
+    /// At another machine than the lab's client.
+    pub fn sitting_at(mut self, client: &'l Arc<Machine>) -> Self {
+        self.client = client;
         self
     }
 
@@ -77,6 +86,7 @@ impl<'l> Hire<'l> {
         let Self {
             lab,
             bastion,
+            client,
             name,
             user,
             tables,
@@ -84,7 +94,7 @@ impl<'l> Hire<'l> {
         } = self;
         let uid = NEXT.fetch_add(1, Ordering::Relaxed);
         let mark = bastion.journal.mark();
-        let seat = Seat::take(&lab.client, &lab.servers(), name)?;
+        let seat = Seat::take(client, &lab.servers(), name)?;
         bastion.edit_policy(|policy| policy.add(name, uid, seat.key(), user, &tables))?;
         let authenticator = if enrolled {
             let enrolment = bastion

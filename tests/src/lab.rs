@@ -3,11 +3,12 @@
 //! a defence is absent, are booted when the first story asks for them.
 
 use crate::admin::Hire;
+use crate::base::{self, Kind};
 use crate::bastion::Bastion;
 use crate::fragile::Pool;
 use crate::ground::Ground;
 use crate::machine::Machine;
-use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK};
+use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK, WORKBENCH};
 use crate::seat::{self, TARGET_ACCOUNT};
 use crate::stock::Stock;
 use anyhow::{Context, Result, bail, ensure};
@@ -39,6 +40,7 @@ pub struct Lab {
     stock: OnceCell<Stock>,
     open: OnceCell<Bastion>,
     fragile: Pool,
+    workbench: OnceCell<Arc<Machine>>,
     /// Scenarios hold it shared; those that stop or break something hold it alone.
     pub peace: RwLock<()>,
 }
@@ -71,6 +73,7 @@ impl Lab {
             stock: OnceCell::new(),
             open: OnceCell::new(),
             fragile: Pool::default(),
+            workbench: OnceCell::new(),
             peace: RwLock::default(),
         })
     }
@@ -124,6 +127,18 @@ impl Lab {
         self.fragile.lend(self, tell)
     }
 
+    /// An admin's machine with every other SSH client, booted when first asked for.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn workbench(&self) -> Result<&Arc<Machine>> {
+        self.workbench.get_or_try_init(|| {
+            let machine = self.another_of(Kind::Workbench, &WORKBENCH)?;
+            seat::prepare_client(&machine)?;
+            Ok(Arc::new(machine))
+        })
+    }
+
     /// Makes a machine's name and host keys known at the client, to every admin.
     ///
     /// # Errors
@@ -142,6 +157,19 @@ impl Lab {
     /// When it does not come up.
     pub fn another(&self, place: &Place) -> Result<Machine> {
         Machine::boot(&self.ground, &self.base, place)
+    }
+
+    /// A further host of another kind. The tree must be there: from inside the lab there is no way to a mirror.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn another_of(&self, kind: Kind, place: &Place) -> Result<Machine> {
+        let release = self.bastion.read("/etc/os-release")?;
+        let suite = release
+            .lines()
+            .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+            .context("the release has no name")?;
+        Machine::boot(&self.ground, &base::tree_of(suite, kind)?, place)
     }
 
     /// Machines that run sshd.

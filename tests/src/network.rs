@@ -96,6 +96,19 @@ pub const CLIENT: Place = Place {
     routes: &[],
     services: false,
 };
+/// An admin's machine with every other SSH client of the distribution; also the lab's name server.
+pub const WORKBENCH: Place = Place {
+    name: "workbench",
+    addresses: &["10.77.1.40/24", "fd77:1::40/64"],
+    ..CLIENT
+};
+/// A target with Python, as configuration management wants it.
+pub const APP: Place = Place {
+    name: "app1",
+    addresses: &["10.77.2.21/24", "fd77:2::21/64"],
+    services: false,
+    ..DB1
+};
 /// A target.
 pub const DB1: Place = Place {
     name: "db1",

@@ -6,11 +6,12 @@
 //! is checked and printed as `docs/known-attacks.md`.
 
 use attacks::ATTACKS;
-use jump_lab::base;
+use jump_lab::base::{self, Kind};
 use jump_lab::ground::{self, Ground};
 use jump_lab::journal::{Journal, Mark};
 use jump_lab::lab::{self, Lab};
 use libtest_mimic::{Arguments, Failed, Trial};
+use scenarios::clients::NEED_WORKBENCH;
 use scenarios::{SCENARIOS, Scenario};
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     }
     let suite = std::env::var("JUMP_LAB_SUITE").unwrap_or_else(|_| "bookworm".into());
     ground::stand_on(
-        || base::tree(&suite).map(drop),
+        || trees(&suite, &arguments),
         |ground| {
             attacks::list::check()?;
             let lab = Arc::new(open(ground, &suite)?);
@@ -46,6 +47,19 @@ fn main() -> ExitCode {
             Ok(libtest_mimic::run(&arguments, trials).exit_code())
         },
     )
+}
+
+/// Makes the trees that the chosen scenarios boot machines from, while there is a way to a mirror.
+fn trees(suite: &str, arguments: &Arguments) -> anyhow::Result<()> {
+    base::tree(suite)?;
+    let chosen = |name: &str| {
+        let filter = arguments.filter.as_deref().unwrap_or_default();
+        name.contains(filter)
+    };
+    if NEED_WORKBENCH.iter().any(|name| chosen(name)) {
+        base::tree_of(suite, Kind::Workbench)?;
+    }
+    Ok(())
 }
 
 /// What there is to run: the last scenario looks back at everything, so attacks come first.

@@ -5,6 +5,7 @@ use faults::{clock, journal, killed, names, state, stopped, upgrade};
 use jump_lab::lab::Lab;
 use jump_lab::seat::{Seat, append};
 
+pub(crate) mod clients;
 mod events;
 mod failures;
 mod faults;
@@ -61,6 +62,9 @@ stories! {
     beside forwards::local_and_dynamic_forwards_go_to_targets_only,
     beside forwards::every_other_address_and_port_is_refused_at_connect_time,
     beside forwards::remote_agent_x11_and_unix_forwards_are_refused,
+    beside clients::other_clients_log_in_forward_and_are_refused_alike,
+    beside clients::ansible_reaches_a_target_through_proxyjump,
+    alone clients::a_name_that_only_dns_knows_goes_where_dns_says_and_not_to_the_bastion,
     beside shell::the_bastion_alone_gives_the_restricted_shell,
     beside shell::every_other_command_is_refused,
     beside shell::connect_serves_as_proxy_command,

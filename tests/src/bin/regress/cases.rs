@@ -15,6 +15,10 @@ struct Refusal {
     why: &'static str,
     /// What the test says has failed, line by line, all of it.
     failures: &'static [&'static str],
+    /// The refusals in the journal, each kind once: event, reason, address and port.
+    events: &'static [&'static str],
+    /// Whether the test is run with the pipe that it asks for, over which nobody comes in.
+    on_a_pipe: bool,
 }
 
 impl Case {
@@ -23,9 +27,19 @@ impl Case {
         self.refusal(suite).map_or(&[], |refusal| refusal.failures)
     }
 
+    /// The refusals that the journal then has.
+    pub(crate) fn events(&self, suite: &str) -> &'static [&'static str] {
+        self.refusal(suite).map_or(&[], |refusal| refusal.events)
+    }
+
     /// Why it fails as a guarded user.
     pub(crate) fn why(&self, suite: &str) -> Option<&'static str> {
         self.refusal(suite).map(|refusal| refusal.why)
+    }
+
+    /// Whether `sshd -i` is given a socket, so that a login has a source address.
+    pub(crate) fn on_a_socket(&self, suite: &str) -> bool {
+        self.refusal(suite).is_none_or(|refusal| !refusal.on_a_pipe)
     }
 
     fn refusal(&self, suite: &str) -> Option<&'static Refusal> {

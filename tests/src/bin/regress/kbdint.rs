@@ -13,7 +13,8 @@ use jump_lab::process::Output;
 use jump_lab::story::PATIENCE;
 
 /// Answers the n-th prompt with the n-th line, like the askpass of OpenSSH's test.
-const ASKPASS: &str = "#!/bin/sh\ncd /srv/kbdint\nhead -n 1 answers\nsed -i 1d answers\necho asked >>asked\n";
+const ASKPASS: &str =
+    "#!/bin/sh\ncd /srv/kbdint\nhead -n 1 answers\nsed -i 1d answers\necho asked >>asked\n";
 /// sshd's `MaxAuthTries` counts prompts too.
 const MOST_PROMPTS: usize = 6;
 /// `[mfa] attempts` where the policy does not say.
@@ -22,7 +23,8 @@ const ATTEMPTS: usize = 5;
 /// Tries all of them; what each came to.
 pub(crate) fn run(host: &Host) -> Result<Vec<String>> {
     let prompt = Prompt::prepare(host)?;
-    let mut codes = Authenticator::from_enrolment(&prompt.jumpctl("mfa enroll prompted --no-confirm --json")?)?;
+    let mut codes =
+        Authenticator::from_enrolment(&prompt.jumpctl("mfa enroll prompted --no-confirm --json")?)?;
     let wrong = codes.wrong_code();
     let mut told = Vec::new();
 
@@ -38,7 +40,9 @@ pub(crate) fn run(host: &Host) -> Result<Vec<String>> {
     told.push("wrong: refused".to_owned());
 
     let mark = host.bastion.journal.mark();
-    prompt.login(&[wrong.clone(), codes.code()?], 3)?.success()?;
+    prompt
+        .login(&[wrong.clone(), codes.code()?], 3)?
+        .success()?;
     prompt.expect(mark, "mfa.failed", 1)?;
     prompt.came_in(mark)?;
     told.push("wrong, then right: in".to_owned());
@@ -65,7 +69,9 @@ pub(crate) fn run(host: &Host) -> Result<Vec<String>> {
         (ATTEMPTS..=MOST_PROMPTS).contains(&asked),
         "asked {asked} times"
     );
-    told.push(format!("90 lines: refused and locked after {asked} prompts"));
+    told.push(format!(
+        "90 lines: refused and locked after {asked} prompts"
+    ));
 
     // Locked means locked for the right code too, until an operator says otherwise.
     let mark = host.bastion.journal.mark();
@@ -122,11 +128,11 @@ impl<'h> Prompt<'h> {
     }
 
     fn expect(&self, mark: Mark, kind: &str, count: usize) -> Result<()> {
-        let found = self
-            .host
-            .bastion
-            .journal
-            .wait(mark, count, PATIENCE, Self::about_the_user(kind));
+        let found =
+            self.host
+                .bastion
+                .journal
+                .wait(mark, count, PATIENCE, Self::about_the_user(kind));
         ensure!(
             found.len() == count,
             "expected {count} {kind}, there are {}",
@@ -137,7 +143,12 @@ impl<'h> Prompt<'h> {
 
     /// Once, from the prompt to the end of the session.
     fn came_in(&self, mark: Mark) -> Result<()> {
-        for kind in ["mfa.ok", "access.allowed", "session.opened", "session.closed"] {
+        for kind in [
+            "mfa.ok",
+            "access.allowed",
+            "session.opened",
+            "session.closed",
+        ] {
             self.expect(mark, kind, 1)?;
         }
         Ok(())
@@ -145,7 +156,11 @@ impl<'h> Prompt<'h> {
 
     fn nobody_came_in(&self, mark: Mark) -> Result<()> {
         for kind in ["mfa.ok", "access.allowed", "session.opened"] {
-            let found = self.host.bastion.journal.since(mark, Self::about_the_user(kind));
+            let found = self
+                .host
+                .bastion
+                .journal
+                .since(mark, Self::about_the_user(kind));
             ensure!(found.is_empty(), "{kind}: {found:?}");
         }
         Ok(())

@@ -90,7 +90,7 @@ fn run(ground: &Ground, suite: &str, filter: &[String]) -> Result<ExitCode> {
             inside.word(),
             inside.sessions,
             inside.allowed,
-            inside.denied
+            inside.refusals.values().sum::<usize>()
         );
     }
     for (case, verdict) in cases.iter().zip(&guarded) {
@@ -107,7 +107,11 @@ fn run(ground: &Ground, suite: &str, filter: &[String]) -> Result<ExitCode> {
             }
         }
     }
-    for (case, verdict) in cases.iter().zip(&ordinary).chain(cases.iter().zip(&guarded)) {
+    for (case, verdict) in cases
+        .iter()
+        .zip(&ordinary)
+        .chain(cases.iter().zip(&guarded))
+    {
         if let Verdict::Red(trouble) = &verdict.verdict {
             println!("\n=== {} ({})\n{trouble}", case.name, verdict.who);
         }

@@ -2,7 +2,11 @@
 
 use crate::cases::Case;
 use crate::host::{Host, SSHD_ON_A_SOCKET, TESTS};
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use jump_lab::journal::{Entry, Mark};
+use jump_lab::process::{Invocation, Output};
+use jump_lab::story::PATIENCE;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -29,7 +33,8 @@ pub(crate) struct Told {
     pub(crate) verdict: Verdict,
     pub(crate) sessions: usize,
     pub(crate) allowed: usize,
-    pub(crate) denied: usize,
+    /// Whatever was refused: the event, its reason and where it was to go.
+    pub(crate) refusals: BTreeMap<String, usize>,
     took: Duration,
 }
 
@@ -63,36 +68,65 @@ pub(crate) fn run_all(host: &Host, suite: &str, cases: &[&Case]) -> Result<Vec<T
 
 fn run(host: &Host, suite: &str, case: &Case) -> Result<Told> {
     let begin = Instant::now();
+    if host.file(&format!("{}.sh", case.name)).is_empty() {
+        return Ok(Told {
+            who: host.seat.user,
+            verdict: Verdict::Absent,
+            sessions: 0,
+            allowed: 0,
+            refusals: BTreeMap::new(),
+            took: begin.elapsed(),
+        });
+    }
     let mark = host.bastion.journal.mark();
-    let count = |kind: &str| {
-        let mine =
-            |entry: &jump_lab::journal::Entry| entry.is(kind) && entry.get("JUMP_USER") == host.seat.user;
-        host.bastion.journal.since(mark, mine).len()
-    };
-    let verdict = if host.file(&format!("{}.sh", case.name)).is_empty() {
-        Verdict::Absent
-    } else {
-        host.forget("failed-regress.log");
-        let output = make(host, case.name).run();
-        judge(host, suite, case, output, count("session.opened"))
-    };
-    Ok(Told {
+    host.forget("failed-regress.log");
+    let output = make(host, suite, case).run();
+    let took = begin.elapsed();
+    catch_up(host, mark, case.name)?;
+    let about = |entry: &Entry| entry.get("JUMP_USER") == host.seat.user;
+    let events = host.bastion.journal.since(mark, about);
+    let count = |kind: &str| events.iter().filter(|entry| entry.is(kind)).count();
+    let mut refusals = BTreeMap::new();
+    for event in &events {
+        if event.get("JUMP_OUTCOME") == "failure" {
+            let fields = ["JUMP_EVENT", "JUMP_REASON", "JUMP_DST_IP", "JUMP_DST_PORT"];
+            let words = fields.map(|field| event.get(field)).join(" ");
+            *refusals.entry(words.trim().to_owned()).or_default() += 1;
+        }
+    }
+    let mut told = Told {
         who: host.seat.user,
-        verdict,
+        verdict: Verdict::Passed,
         sessions: count("session.opened"),
         allowed: count("forward.allowed"),
-        denied: count("forward.denied"),
-        took: begin.elapsed(),
-    })
+        refusals,
+        took,
+    };
+    told.verdict = judge(host, suite, case, output, &told);
+    Ok(told)
+}
+
+/// Waits until everything that was written down before now has arrived here.
+fn catch_up(host: &Host, mark: Mark, test: &str) -> Result<()> {
+    let said = format!("the end of {test}");
+    host.bastion
+        .command("logger")
+        .args(["-t", "regress", &said])
+        .run()?
+        .success()?;
+    let end = |entry: &Entry| entry.message() == said;
+    let seen = host.bastion.journal.wait(mark, 1, PATIENCE, end);
+    ensure!(!seen.is_empty(), "the journal does not go on");
+    Ok(())
 }
 
 /// The same words as in Debian's `run-tests`.
-fn make(host: &Host, test: &str) -> jump_lab::process::Invocation {
+fn make(host: &Host, suite: &str, case: &Case) -> Invocation {
     let mut words = vec![
         "-C".to_owned(),
         TESTS.to_owned(),
         "t-exec".to_owned(),
-        format!("LTESTS={test}"),
+        format!("LTESTS={}", case.name),
         "TEST_SHELL=/bin/sh".to_owned(),
         "SUDO=sudo".to_owned(),
         "TEST_SSH_SSH=/usr/bin/ssh".to_owned(),
@@ -104,28 +138,20 @@ fn make(host: &Host, test: &str) -> jump_lab::process::Invocation {
         "TEST_SSH_IPV6=yes".to_owned(),
         "TEST_SSH_ECC=yes".to_owned(),
     ];
-    words.extend(
-        [".OBJDIR", ".CURDIR", "BUILDDIR", "OBJ"].map(|name| format!("{name}={TESTS}")),
-    );
-    if host.seat.guarded {
+    words.extend([".OBJDIR", ".CURDIR", "BUILDDIR", "OBJ"].map(|name| format!("{name}={TESTS}")));
+    if host.seat.guarded && case.on_a_socket(suite) {
         words.push(format!("TEST_SSH_SSHD={SSHD_ON_A_SOCKET}"));
     }
     host.command("make").args(words).patience(LONGEST)
 }
 
-fn judge(
-    host: &Host,
-    suite: &str,
-    case: &Case,
-    output: Result<jump_lab::process::Output>,
-    sessions: usize,
-) -> Verdict {
+fn judge(host: &Host, suite: &str, case: &Case, output: Result<Output>, told: &Told) -> Verdict {
     let output = match output {
         Ok(output) => output,
         Err(trouble) => return Verdict::Red(format!("{trouble:#}")),
     };
     let said = output.text();
-    let failures = failures(&host.file("failed-regress.log"));
+    let failures = said_failures(&host.file("failed-regress.log"));
     let expected = if host.seat.guarded {
         case.failures(suite)
     } else {
@@ -142,8 +168,22 @@ fn judge(
             output.code()
         );
     }
-    if host.seat.guarded != (sessions > 0) {
-        let _infallible = writeln!(trouble, "{sessions} sessions were opened");
+    // The proof that the tests went through us, or past us: the sessions in the journal.
+    let opened = host.seat.guarded && case.on_a_socket(suite);
+    if opened != (told.sessions > 0) {
+        let _infallible = writeln!(trouble, "{} sessions were opened", told.sessions);
+    }
+    let known: &[&str] = if host.seat.guarded {
+        case.events(suite)
+    } else {
+        &[]
+    };
+    if !told.refusals.keys().eq(known) {
+        let _infallible = writeln!(
+            trouble,
+            "expected the refusals {known:#?}, there were {:#?}",
+            told.refusals
+        );
     }
     if !trouble.is_empty() {
         let all = format!("{said}\n{}", output.stderr);
@@ -159,7 +199,7 @@ fn judge(
 }
 
 /// What the test says has failed, each line once, in its order.
-fn failures(log: &str) -> Vec<String> {
+fn said_failures(log: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in log.lines() {
         let Some(what) = line.strip_prefix("FAIL: ") else {
