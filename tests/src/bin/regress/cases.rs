@@ -4,70 +4,129 @@
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// What fails as a guarded user, by release; empty: nothing.
-    refused: &'static [Refusal],
+    /// What fails as a guarded user; nothing: it passes.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// What of a test a guarded session refuses.
 #[derive(Debug)]
-struct Refusal {
-    suites: &'static [&'static str],
-    why: &'static str,
+pub(crate) struct Refusal {
+    pub(crate) why: &'static str,
     /// What the test says has failed, line by line, all of it.
-    failures: &'static [&'static str],
-    /// The refusals in the journal, each kind once: event, reason, address and port.
-    events: &'static [&'static str],
-    /// Whether the test is run with the pipe that it asks for, over which nobody comes in.
-    on_a_pipe: bool,
-}
-
-impl Case {
-    /// The lines by which it fails as a guarded user of `suite`; none: it passes.
-    pub(crate) fn failures(&self, suite: &str) -> &'static [&'static str] {
-        self.refusal(suite).map_or(&[], |refusal| refusal.failures)
-    }
-
-    /// The refusals that the journal then has.
-    pub(crate) fn events(&self, suite: &str) -> &'static [&'static str] {
-        self.refusal(suite).map_or(&[], |refusal| refusal.events)
-    }
-
-    /// Why it fails as a guarded user.
-    pub(crate) fn why(&self, suite: &str) -> Option<&'static str> {
-        self.refusal(suite).map(|refusal| refusal.why)
-    }
-
-    /// Whether `sshd -i` is given a socket, so that a login has a source address.
-    pub(crate) fn on_a_socket(&self, suite: &str) -> bool {
-        self.refusal(suite).is_none_or(|refusal| !refusal.on_a_pipe)
-    }
-
-    fn refusal(&self, suite: &str) -> Option<&'static Refusal> {
-        self.refused
-            .iter()
-            .find(|refusal| refusal.suites.contains(&suite))
-    }
+    pub(crate) failures: &'static [&'static str],
+    /// The refusals in the journal, each kind once, in the order of the alphabet.
+    pub(crate) events: &'static [&'static str],
+    /// Whether `sshd -i` is left on the pipe that the test gives it, over which nobody comes in.
+    pub(crate) on_a_pipe: bool,
 }
 
 const fn passes(name: &'static str) -> Case {
-    Case { name, refused: &[] }
+    Case {
+        name,
+        refusal: None,
+    }
 }
+
+/// A test of which some part wants sshd to listen, for `-R` or for a Unix socket.
+const fn listens(
+    name: &'static str,
+    why: &'static str,
+    failures: &'static [&'static str],
+    events: &'static [&'static str],
+) -> Case {
+    Case {
+        name,
+        refusal: Some(Refusal {
+            why,
+            failures,
+            events,
+            on_a_pipe: false,
+        }),
+    }
+}
+
+/// What the guard writes down where sshd wants to listen for a client's `-R`.
+const LISTENED: &str = "forward.denied forbidden_call listen";
 
 /// All of them. A release that does not have one says so in the table.
 pub(crate) const CASES: &[Case] = &[
     passes("connect"),
-    passes("proxy-connect"),
+    Case {
+        name: "proxy-connect",
+        refusal: Some(Refusal {
+            why: "a login over a pipe has no source address, and nobody without one is let in",
+            failures: &[
+                "ssh proxyconnect comp=no failed",
+                "bad SSH_CONNECTION comp=no:",
+                "ssh proxyconnect comp=yes failed",
+                "bad SSH_CONNECTION comp=yes:",
+                "ssh proxyconnect failed",
+            ],
+            events: &["access.denied no_source_address"],
+            on_a_pipe: true,
+        }),
+    },
     passes("exit-status"),
     passes("stderr-data"),
     passes("transfer"),
     passes("envpass"),
     passes("banner"),
-    passes("forwarding"),
-    passes("forward-control"),
-    passes("dynamic-forward"),
-    passes("multiplex"),
+    listens(
+        "forwarding",
+        "it chains -L and -R, and gives up when -R is refused",
+        &[
+            "failed copy of /bin/ls",
+            "corrupted copy of /bin/ls",
+            "connection failed, should not",
+        ],
+        &["forward.closed connect_failed 127.0.0.1 3372", LISTENED],
+    ),
+    listens(
+        "forward-control",
+        "every -L is allowed and refused as sshd is told; of -R only what sshd is to refuse is as expected",
+        &[
+            "check_rfwd failed (expecting success): default configuration",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=yes",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=yes, !PermitOpen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=yes, PermitOpen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=yes, !permitopen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=yes, permitopen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=yes, restrict,port-forwarding",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=remote",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=remote, !PermitOpen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=remote, PermitOpen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=remote, !permitopen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=remote, permitopen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=remote, restrict,port-forwarding",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=yes, PermitListen",
+            "check_rfwd failed (expecting success): AllowTcpForwarding=remote, PermitListen",
+        ],
+        &[LISTENED],
+    ),
+    listens(
+        "dynamic-forward",
+        "-D passes; then it wants -R as a SOCKS proxy, and gives up",
+        &["failed to start dynamic forwarding 255"],
+        &[LISTENED],
+    ),
+    listens(
+        "multiplex",
+        "one master, every channel, transfer and -L pass; -R and forwards over Unix sockets do not",
+        &[
+            "ssh: corrupted copy of /srv/regress/data",
+            "request remote forward failed",
+            "connect to remote forwarded port failed",
+            "connect to remote forwarded path failed",
+        ],
+        &[LISTENED],
+    ),
     passes("channel-timeout"),
-    passes("connection-timeout"),
+    listens(
+        "connection-timeout",
+        "every timeout passes; then it wants -R to keep a connection, and gives up",
+        &["failed to start ssh 255"],
+        &[LISTENED],
+    ),
     passes("forcecommand"),
     passes("key-options"),
     passes("proxyjump"),

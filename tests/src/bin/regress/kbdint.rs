@@ -34,15 +34,13 @@ pub(crate) fn run(host: &Host) -> Result<Vec<String>> {
     told.push("right: in".to_owned());
 
     let mark = host.bastion.journal.mark();
-    prompt.login(&[wrong.clone()], 1)?.failure()?;
+    prompt.login(&[&wrong], 1)?.failure()?;
     prompt.expect(mark, "mfa.failed", 1)?;
     prompt.nobody_came_in(mark)?;
     told.push("wrong: refused".to_owned());
 
     let mark = host.bastion.journal.mark();
-    prompt
-        .login(&[wrong.clone(), codes.code()?], 3)?
-        .success()?;
+    prompt.login(&[&wrong, &codes.code()?], 3)?.success()?;
     prompt.expect(mark, "mfa.failed", 1)?;
     prompt.came_in(mark)?;
     told.push("wrong, then right: in".to_owned());
@@ -102,9 +100,12 @@ impl<'h> Prompt<'h> {
     }
 
     /// A login with these answers, in order, one a prompt.
-    fn login(&self, answers: &[String], prompts: usize) -> Result<Output> {
+    fn login<S: AsRef<str>>(&self, answers: &[S], prompts: usize) -> Result<Output> {
         let machine = &self.host.bastion;
-        let lines: String = answers.iter().map(|answer| format!("{answer}\n")).collect();
+        let lines: String = answers
+            .iter()
+            .map(|answer| format!("{}\n", answer.as_ref()))
+            .collect();
         machine.write("/srv/kbdint/answers", lines)?;
         machine.write("/srv/kbdint/asked", "")?;
         machine

@@ -51,7 +51,7 @@ fn run(ground: &Ground, suite: &str, filter: &[String]) -> Result<ExitCode> {
             let (base, package, cases) = (&base, &package, &cases);
             scope.spawn(move || {
                 let host = Host::boot(ground, base, package, seat)?;
-                let verdicts = run_all(&host, suite, cases)?;
+                let verdicts = run_all(&host, cases)?;
                 let prompt = if seat.guarded && chosen("kbdint") {
                     Some(kbdint::run(&host))
                 } else {
@@ -94,8 +94,8 @@ fn run(ground: &Ground, suite: &str, filter: &[String]) -> Result<ExitCode> {
         );
     }
     for (case, verdict) in cases.iter().zip(&guarded) {
-        if let (Verdict::Refused, Some(why)) = (&verdict.verdict, case.why(suite)) {
-            println!("\n{}: {why}", case.name);
+        if let (Verdict::Refused, Some(refusal)) = (&verdict.verdict, &case.refusal) {
+            println!("{}: {}", case.name, refusal.why);
         }
     }
     if let Some(prompt) = prompt {

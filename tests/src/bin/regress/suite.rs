@@ -55,18 +55,18 @@ impl Told {
 }
 
 /// Runs the tests on a host.
-pub(crate) fn run_all(host: &Host, suite: &str, cases: &[&Case]) -> Result<Vec<Told>> {
+pub(crate) fn run_all(host: &Host, cases: &[&Case]) -> Result<Vec<Told>> {
     cases
         .iter()
         .map(|case| {
-            let told = run(host, suite, case)?;
+            let told = run(host, case)?;
             eprintln!("regress: {} {}: {}", host.seat.user, case.name, told.word());
             Ok(told)
         })
         .collect()
 }
 
-fn run(host: &Host, suite: &str, case: &Case) -> Result<Told> {
+fn run(host: &Host, case: &Case) -> Result<Told> {
     let begin = Instant::now();
     if host.file(&format!("{}.sh", case.name)).is_empty() {
         return Ok(Told {
@@ -80,7 +80,7 @@ fn run(host: &Host, suite: &str, case: &Case) -> Result<Told> {
     }
     let mark = host.bastion.journal.mark();
     host.forget("failed-regress.log");
-    let output = make(host, suite, case).run();
+    let output = make(host, case).run();
     let took = begin.elapsed();
     catch_up(host, mark, case.name)?;
     let about = |entry: &Entry| entry.get("JUMP_USER") == host.seat.user;
@@ -89,9 +89,7 @@ fn run(host: &Host, suite: &str, case: &Case) -> Result<Told> {
     let mut refusals = BTreeMap::new();
     for event in &events {
         if event.get("JUMP_OUTCOME") == "failure" {
-            let fields = ["JUMP_EVENT", "JUMP_REASON", "JUMP_DST_IP", "JUMP_DST_PORT"];
-            let words = fields.map(|field| event.get(field)).join(" ");
-            *refusals.entry(words.trim().to_owned()).or_default() += 1;
+            *refusals.entry(refusal_in_words(event)).or_default() += 1;
         }
     }
     let mut told = Told {
@@ -102,8 +100,20 @@ fn run(host: &Host, suite: &str, case: &Case) -> Result<Told> {
         refusals,
         took,
     };
-    told.verdict = judge(host, suite, case, output, &told);
+    told.verdict = judge(host, case, output, &told);
     Ok(told)
+}
+
+/// Event, reason and what was refused: an address and port, or a system call.
+fn refusal_in_words(event: &Entry) -> String {
+    let fields = ["JUMP_EVENT", "JUMP_REASON", "JUMP_DST_IP", "JUMP_DST_PORT"];
+    let mut words = fields.map(|field| event.get(field)).to_vec();
+    if event.get("JUMP_REASON") == "forbidden_call" {
+        let detail = event.get("JUMP_DETAIL");
+        words.extend(detail.split([' ', ':']).next());
+    }
+    words.retain(|word| !word.is_empty());
+    words.join(" ")
 }
 
 /// Waits until everything that was written down before now has arrived here.
@@ -121,7 +131,7 @@ fn catch_up(host: &Host, mark: Mark, test: &str) -> Result<()> {
 }
 
 /// The same words as in Debian's `run-tests`.
-fn make(host: &Host, suite: &str, case: &Case) -> Invocation {
+fn make(host: &Host, case: &Case) -> Invocation {
     let mut words = vec![
         "-C".to_owned(),
         TESTS.to_owned(),
@@ -139,24 +149,27 @@ fn make(host: &Host, suite: &str, case: &Case) -> Invocation {
         "TEST_SSH_ECC=yes".to_owned(),
     ];
     words.extend([".OBJDIR", ".CURDIR", "BUILDDIR", "OBJ"].map(|name| format!("{name}={TESTS}")));
-    if host.seat.guarded && case.on_a_socket(suite) {
+    if host.seat.guarded
+        && case
+            .refusal
+            .as_ref()
+            .is_none_or(|refusal| !refusal.on_a_pipe)
+    {
         words.push(format!("TEST_SSH_SSHD={SSHD_ON_A_SOCKET}"));
     }
     host.command("make").args(words).patience(LONGEST)
 }
 
-fn judge(host: &Host, suite: &str, case: &Case, output: Result<Output>, told: &Told) -> Verdict {
+fn judge(host: &Host, case: &Case, output: Result<Output>, told: &Told) -> Verdict {
     let output = match output {
         Ok(output) => output,
         Err(trouble) => return Verdict::Red(format!("{trouble:#}")),
     };
     let said = output.text();
     let failures = said_failures(&host.file("failed-regress.log"));
-    let expected = if host.seat.guarded {
-        case.failures(suite)
-    } else {
-        &[]
-    };
+    let refusal = case.refusal.as_ref().filter(|_| host.seat.guarded);
+    let expected = refusal.map_or(&[][..], |refusal| refusal.failures);
+    let known = refusal.map_or(&[][..], |refusal| refusal.events);
     let mut trouble = String::new();
     if said.contains("SKIPPED") {
         trouble.push_str("it skipped something\n");
@@ -169,15 +182,10 @@ fn judge(host: &Host, suite: &str, case: &Case, output: Result<Output>, told: &T
         );
     }
     // The proof that the tests went through us, or past us: the sessions in the journal.
-    let opened = host.seat.guarded && case.on_a_socket(suite);
+    let opened = host.seat.guarded && refusal.is_none_or(|refusal| !refusal.on_a_pipe);
     if opened != (told.sessions > 0) {
         let _infallible = writeln!(trouble, "{} sessions were opened", told.sessions);
     }
-    let known: &[&str] = if host.seat.guarded {
-        case.events(suite)
-    } else {
-        &[]
-    };
     if !told.refusals.keys().eq(known) {
         let _infallible = writeln!(
             trouble,

@@ -100,7 +100,7 @@ fn tell(lab: &Lab, client: &Client) -> Result<[Trail; 4]> {
         .sitting_at(lab.workbench()?)
         .may_reach_databases()
         .arrive()?;
-    single_names(&admin)?;
+    plain_known_hosts(&admin)?;
     (client.prepare)(&admin)?;
     let desk = Desk { lab, admin: &admin };
     let run = |code: &str, command: &str, target: Option<&str>| {
@@ -113,9 +113,7 @@ fn tell(lab: &Lab, client: &Client) -> Result<[Trail; 4]> {
             .patience(Duration::from_secs(30))
             .run()
     };
-    let code = || admin.authenticator()?.any_code();
-
-    let fresh = code()?;
+    let fresh = admin.authenticator()?.code()?;
     let (output, shell) = trail::of(lab, &admin, "session.closed", || {
         run(&fresh, "whoami", None)
     })?;
@@ -123,7 +121,7 @@ fn tell(lab: &Lab, client: &Client) -> Result<[Trail; 4]> {
     ensure!(output.text().contains(&name), "whoami: {output}");
     ensure!(says(&shell, "shell.started"), "{shell:?}");
 
-    let fresh = code()?;
+    let fresh = admin.authenticator()?.recovery_code()?;
     let (output, allowed) = trail::of(lab, &admin, "session.closed", || {
         run(&fresh, "hostname", Some("db1"))
     })?;
@@ -131,7 +129,7 @@ fn tell(lab: &Lab, client: &Client) -> Result<[Trail; 4]> {
     ensure!(output.text() == "db1", "through to db1: {output}");
     ensure!(says(&allowed, "forward.allowed"), "{allowed:?}");
 
-    let fresh = code()?;
+    let fresh = admin.authenticator()?.recovery_code()?;
     let (output, denied) = trail::of(lab, &admin, "session.closed", || {
         run(&fresh, "hostname", Some("db2"))
     })?;
@@ -163,17 +161,19 @@ fn says_line(line: &str, kind: &str) -> bool {
         .any(|word| word.strip_prefix("JUMP_EVENT=") == Some(kind))
 }
 
-/// `known_hosts` with one name a line: dbclient reads no other form.
-fn single_names(admin: &Admin<'_>) -> Result<()> {
+/// `known_hosts` with one name a line and no comments: dbclient reads no other form.
+fn plain_known_hosts(admin: &Admin<'_>) -> Result<()> {
     let known = fs::read_to_string(admin.seat.path(".ssh/known_hosts"))?;
-    let mut single = String::new();
+    let mut plain = String::new();
     for line in known.lines() {
-        let (names, key) = line.split_once(' ').context("a line without a key")?;
+        let mut words = line.split(' ');
+        let [names, kind, key] =
+            [words.next(), words.next(), words.next()].map(Option::unwrap_or_default);
         for name in names.split(',') {
-            single.push_str(&format!("{name} {key}\n"));
+            plain.push_str(&format!("{name} {kind} {key}\n"));
         }
     }
-    admin.seat.write(".ssh/known_hosts", single)
+    admin.seat.write(".ssh/known_hosts", plain)
 }
 
 fn script(admin: &Admin<'_>, text: &str) -> Result<()> {
@@ -237,7 +237,7 @@ fn dbclient(desk: &Desk<'_>, ask: &Ask<'_>) -> Result<Invocation> {
         .admin
         .seat
         .command("setsid")
-        .args(["--wait", "dbclient"]);
+        .args(["--wait", "/usr/bin/dbclient"]);
     Ok(dbclient
         .args(["-i", "key", &way, ask.command])
         .env("DROPBEAR_PASSWORD", ask.code))

@@ -7,11 +7,8 @@ use jump_lab::machine::Machine;
 use jump_lab::network::{BASTION, DB1, DB2, METADATA, WORKBENCH};
 use jump_lab::process::Running;
 use jump_lab::story::wait_for;
+use std::cell::RefCell;
 use std::fs;
-
-/// What the DNS server says, a hosts file.
-const ZONE: &str = "/etc/lab-names";
-const PID: &str = "/run/lab-names.pid";
 
 /// Given targets whose names only DNS knows, then sshd and jumpd ask it and the way is open; a name that DNS re-points
 /// goes there only as far as the policy allows that address: never to the bastion itself, to loopback or to the
@@ -19,7 +16,7 @@ const PID: &str = "/run/lab-names.pid";
 pub(crate) fn a_name_that_only_dns_knows_goes_where_dns_says_and_not_to_the_bastion(
     lab: &Lab,
 ) -> Result<()> {
-    let names = Names::serve(lab.workbench()?)?;
+    let names = Names::new(lab.workbench()?);
     let resolver = lab.bastion.path("/etc/resolv.conf");
     fs::write(&resolver, format!("nameserver {}\n", WORKBENCH.address()))?;
     let outcome = tell(lab, &names);
@@ -119,49 +116,42 @@ fn greeting(admin: &Admin<'_>, name: &str) -> Result<String> {
 /// A DNS server on the workbench that says what it is told.
 struct Names<'m> {
     machine: &'m Machine,
-    _dnsmasq: Running,
+    dnsmasq: RefCell<Option<Running>>,
 }
 
 impl<'m> Names<'m> {
-    fn serve(machine: &'m Machine) -> Result<Self> {
-        machine.write(ZONE, "")?;
-        let dnsmasq = machine
+    fn new(machine: &'m Machine) -> Self {
+        Self {
+            machine,
+            dnsmasq: RefCell::default(),
+        }
+    }
+
+    /// From when it returns on, these are the answers, and there are no others.
+    fn say(&self, answers: &[(&str, &str)]) -> Result<()> {
+        // The one before must have gone, or its port is taken.
+        self.dnsmasq.replace(None);
+        let records = answers
+            .iter()
+            .map(|(name, address)| format!("--host-record={name},{address}"));
+        let dnsmasq = self
+            .machine
             .command("dnsmasq")
             .args(["--keep-in-foreground", "--no-resolv", "--no-hosts"])
             .args(["--user=root", "--bind-interfaces", "--local=/lab.example/"])
-            .args([
-                format!("--listen-address={}", WORKBENCH.address()),
-                format!("--addn-hosts={ZONE}"),
-                format!("--pid-file={PID}"),
-            ])
+            .args(["--log-facility=-", "--pid-file="])
+            .args([format!("--listen-address={}", WORKBENCH.address())])
+            .args(records)
             .start()?;
-        wait_for("dnsmasq", || Ok(machine.path(PID).exists()))?;
-        Ok(Self {
-            machine,
-            _dnsmasq: dnsmasq,
-        })
-    }
-
-    /// From when it returns on, these are the answers.
-    fn say(&self, answers: &[(&str, &str)]) -> Result<()> {
-        let zone: String = answers
-            .iter()
-            .map(|(name, address)| format!("{address} {name}\n"))
-            .collect();
-        self.machine.write(ZONE, zone)?;
-        self.machine
-            .shell(&format!("kill -HUP $(cat {PID})"))
-            .run()?
-            .success()?;
         let (name, address) = answers.first().context("no answers")?;
         wait_for("the DNS server to say so", || {
-            let asked = self
-                .machine
-                .command("python3")
-                .args(["-c", ASK, WORKBENCH.address(), name])
-                .run()?;
+            let ask = ["-c", ASK, WORKBENCH.address(), name];
+            let asked = self.machine.command("python3").args(ask).run()?;
             Ok(asked.text() == *address)
         })
+        .with_context(|| dnsmasq.complained())?;
+        self.dnsmasq.replace(Some(dnsmasq));
+        Ok(())
     }
 }
 
