@@ -143,7 +143,7 @@ fn tell(lab: &Lab, client: &Client) -> Result<[Trail; 4]> {
     let wrong = admin.authenticator()?.wrong_code();
     let (output, mut mistyped) =
         trail::of(lab, &admin, "mfa.failed", || run(&wrong, "whoami", None))?;
-    let output = output.failure()?;
+    // Not by the exit status: dbclient's is 0 when sshd sends it away.
     ensure!(output.stdout.is_empty(), "a wrong code got in: {output}");
     // Some clients give the same answer again until sshd or the lock ends it.
     mistyped.dedup();
