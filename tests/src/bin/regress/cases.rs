@@ -46,7 +46,7 @@ const fn listens(
 }
 
 /// What the guard writes down where sshd wants to listen for a client's `-R`.
-const LISTENED: &str = "forward.denied forbidden_call listen";
+const LISTENED: &str = "forward.denied forbidden_call listen(2)";
 
 /// All of them. A release that does not have one says so in the table.
 pub(crate) const CASES: &[Case] = &[
