@@ -78,18 +78,19 @@ fn note_member(guard: &Guard, waiting: &Notification) {
 /// process that is root all through is sshd itself, before it became the user.
 fn root_only(guard: &Guard, waiting: &Notification, row: &Row, errno: i32, told: bool) {
     let status = TaskStatus::read(waiting.tid);
-    if !guard.listener.id_valid(waiting.id) {
-        return;
+    let still_waits = guard.listener.id_valid(waiting.id);
+    match status {
+        // Nobody waits: there is nothing to answer, and nothing that ran.
+        Ok(status) if status.is_root() => {
+            if still_waits {
+                guard.answer(waiting.id, Answer::Continue);
+            }
+            return;
+        }
+        Ok(status) if still_waits => guard.members().note(status.tgid),
+        // Whoever it was, it is refused: also one that went away at once, to leave no trace.
+        Ok(_) | Err(_) => {}
     }
-    let Ok(status) = status else {
-        guard.answer(waiting.id, Answer::Errno(errno));
-        return;
-    };
-    if status.is_root() {
-        guard.answer(waiting.id, Answer::Continue);
-        return;
-    }
-    guard.members().note(status.tgid);
     guard.answer(waiting.id, Answer::Errno(errno));
     if told {
         guard.refused_call(row.call, format!("{}(2): {}", row.call, row.why));

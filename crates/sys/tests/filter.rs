@@ -471,6 +471,16 @@ fn clone_by_flags() {
 }
 
 #[test]
+fn files_are_closed_but_not_parted_with() {
+    let close = |flags: u64| native(libc::SYS_close_range, [3, u64::MAX, flags, 0, 0, 0]);
+    assert_eq!(close(0), Runs);
+    assert_eq!(close(libc::CLOSE_RANGE_CLOEXEC.into()), Runs);
+    for flags in [2, 2 | 4, 2 | UPPER] {
+        assert_eq!(close(flags), Refused(libc::EPERM));
+    }
+}
+
+#[test]
 fn terminals_are_not_typed_into() {
     let ioctl = |request: u64| native(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
     for request in [libc::TIOCSTI, libc::TIOCLINUX] {

@@ -126,27 +126,49 @@ pub(crate) fn a18_a_call_by_another_table_ends_the_process(lab: &Lab) -> Result<
     Ok(())
 }
 
+/// Where connects led while their address changed.
+#[derive(Debug, Default)]
+struct Raced {
+    address: usize,
+    other: usize,
+    refused: usize,
+}
+
+/// Runs the race until there was one: on a busy host the other thread may not get its turn.
+fn raced(run: impl Fn() -> Result<Tried>, was_one: impl Fn(&Raced) -> bool) -> Result<Raced> {
+    let mut sum = Raced::default();
+    for _ in 0..10 {
+        let tried = run()?;
+        let count =
+            |what: &str| -> Result<usize> { Ok(tried.get(what).context("no count")?.parse()?) };
+        sum.address += count("address")?;
+        sum.other += count("other")?;
+        sum.refused += count("refused")?;
+        if was_one(&sum) {
+            break;
+        }
+    }
+    Ok(sum)
+}
+
 /// Given an address that another thread rewrites, then a connection leads where it was judged, never to the other.
 pub(crate) fn a18_an_address_that_changes_leads_where_it_was_judged(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
     let edda = lab.admin("edda").at(open).may_reach_databases().arrive()?;
     let (listed, unlisted) = (listed(), unlisted());
     let words = ["race", listed.as_str(), unlisted.as_str(), "60"];
-    let count = |tried: &Tried, what: &str| -> Result<usize> {
-        Ok(tried.get(what).context("no count")?.parse()?)
-    };
-    let free = outside(open, edda.uid, &words)?;
-    ensure!(
-        count(&free, "address")? > 0 && count(&free, "other")? > 0,
-        "{free:?}"
-    );
-    let held = inside(&edda, &words)?;
-    let connected = count(&held, "address")?;
-    ensure!(connected > 0 && count(&held, "other")? == 0, "{held:?}");
-    ensure!(
-        connected < 60 && connected + count(&held, "refused")? == 60,
-        "{held:?}"
-    );
+    let free = raced(
+        || outside(open, edda.uid, &words),
+        |run| run.address > 0 && run.other > 0,
+    )?;
+    ensure!(free.address > 0 && free.other > 0, "no race: {free:?}");
+    let held = raced(
+        || inside(&edda, &words),
+        |run| run.address > 0 && run.refused > 0,
+    )?;
+    ensure!(held.address > 0 && held.refused > 0, "no race: {held:?}");
+    ensure!(held.other == 0, "{held:?}");
+    let connected = held.address;
     let allowed = edda.wait_events("forward.allowed", connected);
     ensure!(
         allowed.len() == connected,

@@ -10,9 +10,22 @@ pub(crate) fn a42_no_thread_has_files_of_its_own(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
     let lena = lab.admin("lena").at(open).may_reach_databases().arrive()?;
     let unlisted = unlisted();
-    let words = ["lines", &unlisted, &unlisted, "unshare", "clone", "clone3"];
+    let words = [
+        "lines",
+        &unlisted,
+        &unlisted,
+        "unshare",
+        "clone",
+        "clone3",
+        "close_range",
+    ];
     let free = outside(open, lena.uid, &words)?;
-    for works in ["unshare(CLONE_FILES)", "unshare(CLONE_NEWUSER)", "clone3()"] {
+    for works in [
+        "unshare(CLONE_FILES)",
+        "unshare(CLONE_NEWUSER)",
+        "clone3()",
+        "close_range(CLOSE_RANGE_UNSHARE)",
+    ] {
         ensure!(
             free.get(works).is_some_and(|how| how.starts_with("ran")),
             "{works}: {free:?}"

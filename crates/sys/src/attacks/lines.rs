@@ -162,6 +162,8 @@ static PROBES: &[Probe] = lines! {
     unshare "CLONE_NEWCGROUP" [c(libc::CLONE_NEWCGROUP)] => Refuse(libc::EPERM);
     unshare "CLONE_FILES" [c(libc::CLONE_FILES)] => Refuse(libc::EPERM);
 
+    close_range "CLOSE_RANGE_UNSHARE" [Int(1000), Int(1001), Int(libc::CLOSE_RANGE_UNSHARE as u64)] => Refuse(libc::EPERM);
+
     setns "" [Fd(Namespace), Int(0)] => Refuse(libc::EPERM);
 
     clone "CLONE_NEWUSER" [c(libc::CLONE_NEWUSER | libc::SIGCHLD)] => Refuse(libc::EPERM);

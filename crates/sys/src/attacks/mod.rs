@@ -69,10 +69,11 @@ pub fn connect_racing(addresses: [SocketAddr; 2], tries: usize) -> Vec<io::Resul
     };
     let [first, second] = addresses.map(words);
     let memory = Arc::new([AtomicU64::new(first[0]), AtomicU64::new(first[1])]);
-    let done = Arc::new(AtomicBool::new(false));
+    let [begun, done] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     let racer = std::thread::spawn({
-        let (memory, done) = (Arc::clone(&memory), Arc::clone(&done));
+        let (memory, begun, done) = (Arc::clone(&memory), Arc::clone(&begun), Arc::clone(&done));
         move || {
+            begun.store(true, Ordering::Relaxed);
             while !done.load(Ordering::Relaxed) {
                 // Address and port of an IPv4 address are in the first word; each stays for a
                 // moment, or only the second one of the two stores is ever seen.
@@ -85,8 +86,13 @@ pub fn connect_racing(addresses: [SocketAddr; 2], tries: usize) -> Vec<io::Resul
             }
         }
     });
+    while !begun.load(Ordering::Relaxed) {
+        std::thread::yield_now();
+    }
     let results = (0..tries)
         .map(|_| {
+            // On a busy host the other thread would stand still between two calls.
+            std::thread::sleep(std::time::Duration::from_millis(1));
             let fd = socket(libc::AF_INET, libc::SOCK_STREAM, 0)?;
             // SAFETY: sixteen bytes that live across the call; that they change meanwhile is the attack.
             check_int(unsafe { libc::connect(fd.as_raw_fd(), memory.as_ptr().cast(), 16) })?;

@@ -50,7 +50,7 @@ named! {
     SO_LINGER SO_BINDTODEVICE
     MSG_FASTOPEN TIOCSTI TIOCLINUX
     CLONE_NEWNS CLONE_NEWCGROUP CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET
-    CLONE_THREAD CLONE_FILES
+    CLONE_THREAD CLONE_FILES CLOSE_RANGE_UNSHARE
 }
 named! {
     DEFAULT = 0;
@@ -130,6 +130,9 @@ macro_rules! call_number {
     };
     (unshare) => {
         libc::SYS_unshare
+    };
+    (close_range) => {
+        libc::SYS_close_range
     };
     (setns) => {
         libc::SYS_setns
@@ -213,6 +216,7 @@ static ROWS: &[Row] = rows! {
     kcmp => Refuse(libc::EPERM), "compares kernel objects of a neighbour session";
 
     unshare => Refuse(libc::EPERM), "a user namespace gives capabilities; CLONE_FILES makes the guard look at the wrong table";
+    close_range [Test::Any { arg: 2, bits: &[CLOSE_RANGE_UNSHARE] }] => Refuse(libc::EPERM), "a thread would have files of its own, and the guard of an old kernel would look at the leader's";
     setns => Refuse(libc::EPERM), "leaves the session's namespaces";
     clone [Test::Any { arg: 0, bits: NAMESPACES }] => Refuse(libc::EPERM), "a user namespace gives capabilities";
     clone [Test::Any { arg: 0, bits: &[CLONE_THREAD] }, Test::No { arg: 0, bits: &[CLONE_FILES] }] => Refuse(libc::EPERM), "the guard of an old kernel would connect the leader's socket of the same number";
