@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use jump_lab::admin::Admin;
 use jump_lab::attack::{ATTACK, Tried, arm, inside, outside};
-use jump_lab::journal::Entry;
+use jump_lab::journal::{Entry, Mark};
 use jump_lab::lab::Lab;
 use jump_lab::machine::Machine;
 use jump_lab::network::{DB1, ECHO, UNLISTED};
@@ -219,5 +219,26 @@ pub(crate) fn a18_no_process_outside_hands_a_socket_over(lab: &Lab) -> Result<()
     fina.event_where("forward.denied", |event| {
         event.get("JUMP_REASON") == "bad_protocol"
     })?;
+    Ok(())
+}
+
+/// Given sessions as admins have them, with a terminal, a shell, forwards and a goodbye, then none of their calls is a forbidden one.
+pub(crate) fn a18_an_honest_session_makes_no_forbidden_call(lab: &Lab) -> Result<()> {
+    let olga = lab.admin("olga").may_reach_databases().arrive()?;
+    let code = olga.authenticator()?.any_code()?;
+    let answering = olga.seat.answering(&[code])?;
+    let mut shell = answering.ssh(["-tt", "bastion"]).open_input().start()?;
+    shell.wait_for("databases", PATIENCE)?;
+    shell.say("whoami\rexit\r")?;
+    shell.wait(PATIENCE)?.success()?;
+    let through = olga.types("ssh", &["-J", "bastion", "db1", "id -un"])?;
+    ensure!(through.text() == "ops", "{through}");
+    let closed = olga.wait_events("session.closed", 2);
+    ensure!(closed.len() == 2, "{closed:?}");
+    // Nor has anybody else's been one: no story runs a program inside a session of this bastion.
+    let forbidden = lab.journal.since(Mark::default(), |event| {
+        event.get("JUMP_REASON") == "forbidden_call"
+    });
+    ensure!(forbidden.is_empty(), "{forbidden:?}");
     Ok(())
 }

@@ -196,6 +196,7 @@ attacks! {
             beside a18::a18_a_call_by_another_table_ends_the_process,
             beside a18::a18_an_address_that_changes_leads_where_it_was_judged,
             beside a18::a18_no_process_outside_hands_a_socket_over,
+            beside a18::a18_an_honest_session_makes_no_forbidden_call,
         ],
         also by [
             "jump-guard": a18_fast_open_reaches_nobody a18_a42_a44_every_line_of_the_table_is_made_and_written_down a18_no_row_says_what_the_kernel_would_have_said_anyway a18_calls_by_other_tables_end_the_process_and_are_written_down a18_an_address_that_changes_after_the_question_does_not_matter,
