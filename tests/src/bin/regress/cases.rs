@@ -45,8 +45,8 @@ const fn listens(
     }
 }
 
-/// What the guard writes down where sshd wants to listen for a client's `-R`.
-const LISTENED: &str = "forward.denied forbidden_call listen(2)";
+/// What the guard writes down where sshd begins to listen for a client's `-R`.
+const BOUND: &str = "forward.denied forbidden_call bind(2)";
 
 /// All of them. A release that does not have one says so in the table.
 pub(crate) const CASES: &[Case] = &[
@@ -79,7 +79,7 @@ pub(crate) const CASES: &[Case] = &[
             "corrupted copy of /bin/ls",
             "connection failed, should not",
         ],
-        &["forward.closed connect_failed 127.0.0.1 3372", LISTENED],
+        &["forward.closed connect_failed 127.0.0.1 3372", BOUND],
     ),
     listens(
         "forward-control",
@@ -101,13 +101,13 @@ pub(crate) const CASES: &[Case] = &[
             "check_rfwd failed (expecting success): AllowTcpForwarding=yes, PermitListen",
             "check_rfwd failed (expecting success): AllowTcpForwarding=remote, PermitListen",
         ],
-        &[LISTENED],
+        &[BOUND],
     ),
     listens(
         "dynamic-forward",
         "-D passes; then it wants -R as a SOCKS proxy, and gives up",
         &["failed to start dynamic forwarding 255"],
-        &[LISTENED],
+        &[BOUND],
     ),
     listens(
         "multiplex",
@@ -118,14 +118,14 @@ pub(crate) const CASES: &[Case] = &[
             "connect to remote forwarded port failed",
             "connect to remote forwarded path failed",
         ],
-        &[LISTENED],
+        &[BOUND],
     ),
     passes("channel-timeout"),
     listens(
         "connection-timeout",
         "every timeout passes; then it wants -R to keep a connection, and gives up",
         &["failed to start ssh 255"],
-        &[LISTENED],
+        &[BOUND],
     ),
     passes("forcecommand"),
     passes("key-options"),
