@@ -61,11 +61,19 @@ impl Bastion {
     pub fn install(&self, package: &Path) -> Result<()> {
         install(self, package)?;
         make_sshd_patient(self)?;
-        let mark = self.journal.mark();
-        self.jumpctl("setup --yes")?.success()?;
-        self.wait_for_sshd(mark)?;
+        self.setup("setup --yes")?;
         self.save_policy(&self.policy())
             .context("the first policy is not applied")
+    }
+
+    /// A `jumpctl setup` of any kind, and the reload of sshd that comes with it.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn setup(&self, words: &str) -> Result<()> {
+        let mark = self.journal.mark();
+        self.jumpctl(words)?.success()?;
+        self.wait_for_sshd(mark)
     }
 
     /// A reloaded sshd closes its sockets and executes itself anew: until it says that it listens again, it refuses.

@@ -14,6 +14,7 @@
 //! - [`bastion`]: a machine with the product installed and its policy;
 //!   [`stock`]: a jump host without us; [`fragile`]: bastions to be broken.
 //! - [`lab`]: bastion, two targets and a client; [`admin`]: who is hired there.
+//! - [`weak`]: a bastion of which layers can be left out.
 //! - [`story`]: what the scenarios use to say what they expect.
 //!
 //! The scenarios stand in `tests/tests/scenarios`, the attacks, by number, in
@@ -36,3 +37,4 @@ pub mod process;
 pub mod seat;
 pub mod stock;
 pub mod story;
+pub mod weak;
