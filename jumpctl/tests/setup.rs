@@ -487,7 +487,7 @@ fn the_packet_filter_comes_where_it_is_asked_for_and_goes_with_the_rest() {
         Outcome::Yes
     );
     let script = room.script.borrow().clone();
-    assert!(script.starts_with("add table inet jump\ndelete table inet jump\n"));
+    assert!(script.starts_with("add table inet jump_server\ndelete table inet jump_server\n"));
     assert!(script.contains("elements = { 70001 }"), "{script}");
     egress::compare(&room, &jumpd).unwrap();
     assert!(egress::follow(&room).unwrap());

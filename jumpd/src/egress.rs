@@ -40,7 +40,7 @@ impl Jumpd {
             .egress_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() == Some(&error) {
+        if *last == error {
             return;
         }
         let event = Event::new(Kind::PostureChanged);
@@ -52,7 +52,7 @@ impl Jumpd {
                 "the packet filter does not follow the policy: {why}"
             )),
         });
-        *last = Some(error);
+        *last = error;
     }
 }
 

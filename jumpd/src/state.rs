@@ -94,8 +94,8 @@ pub(crate) struct Jumpd {
     pub(crate) looked: Mutex<i64>,
     /// One apply at a time; what the file held when it was last looked at.
     pub(crate) applying: Mutex<Option<Look>>,
-    /// Why the packet filter does not follow the policy, or that it does; absent: nobody has said yet.
-    pub(crate) egress_error: Mutex<Option<Option<String>>>,
+    /// Why the packet filter does not follow the policy, where it was last said not to.
+    pub(crate) egress_error: Mutex<Option<String>>,
     pub(crate) names: Arc<Resolver>,
     pub(crate) second_factors: FileStore,
     journal: Journal,

@@ -67,13 +67,9 @@ pub fn is_set_up(host: &dyn Host) -> bool {
 /// Puts the ruleset of the policy in force into the kernel; whether it was another before.
 fn load(host: &dyn Host, jumpd: &Jumpd) -> Result<bool, Error> {
     let outcome = load_silently(host, jumpd);
-    let news = match &outcome {
-        Ok(false) => return Ok(false),
-        Ok(true) => None,
-        Err(e) => Some(e.to_string()),
-    };
+    let error = outcome.as_ref().err().map(ToString::to_string);
     // Best effort: the outcome is told here in any case, and seen by doctor.
-    if let Err(e) = jumpd.tell(&Request::EgressLoaded { error: news }) {
+    if let Err(e) = jumpd.tell(&Request::EgressLoaded { error }) {
         remark(format_args!("jumpd is not told of the egress ruleset: {e}"));
     }
     outcome

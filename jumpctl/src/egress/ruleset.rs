@@ -1,6 +1,6 @@
 //! The ruleset, from addresses and ports: pure, and the only place where its text is made.
 //!
-//! One table of its own, `inet jump`, replaced in one transaction. Sockets of
+//! One table of its own, `inet jump_server`, replaced in one transaction. Sockets of
 //! the policy's users (by uid, and by their primary group, which a user who
 //! was just removed still has) may send to the resolvers and to what allow
 //! rules name; the rest is refused and counted. The kernel takes a socket's
@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Family and name of the table.
-pub const TABLE: &str = "inet jump";
+pub const TABLE: &str = "inet jump_server";
 
 /// What no network and no name ever means, as in a decision: only a target that lists the address does.
 const SPECIAL: &str = "\
@@ -217,9 +217,9 @@ mod tests {
         });
         assert_eq!(
             text,
-            "add table inet jump
-delete table inet jump
-table inet jump {
+            "add table inet jump_server
+delete table inet jump_server
+table inet jump_server {
 \tset users {
 \t\ttypeof meta skuid
 \t\telements = { 70001, 70002 }

@@ -159,7 +159,7 @@ pub(crate) fn the_packet_filter_alone_bounds_sessions_to_the_policy(lab: &Lab) -
 
 fn table(bastion: &Bastion) -> Result<bool> {
     let tables = bastion.shell("nft list tables").run()?.success()?;
-    Ok(tables.text().contains("inet jump"))
+    Ok(tables.text().contains("inet jump_server"))
 }
 
 /// What doctor says of the packet filter: whether it is in order, and the sentence.
@@ -224,7 +224,7 @@ fn bounded(bastion: &Bastion, nina: &Admin<'_>, absent: &Probed) -> Result<()> {
 
     // Another hand in it is seen, and taken out.
     bastion
-        .shell("nft insert rule inet jump session accept")
+        .shell("nft insert rule inet jump_server session accept")
         .run()?
         .success()?;
     ensure!(!doctor(bastion)?.0, "doctor does not see a foreign rule");
