@@ -95,6 +95,7 @@ stories! {
     beside stopped::fault_a_stopped_jumpd_refuses_in_time,
     beside stopped::fault_a_stopped_listener_refuses_logins_in_time,
     beside names::fault_a_resolver_that_never_answers_holds_nobody_up,
+    beside journal::fault_a_full_journal_allows_what_syslog_takes_and_then_nothing,
     beside journal::fault_without_journald_syslog_must_take_the_event,
     beside state::fault_a_state_that_cannot_be_written_lets_nobody_in,
     beside state::fault_state_that_lost_its_end_opens_nothing,
