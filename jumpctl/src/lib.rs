@@ -10,7 +10,6 @@
 mod cli;
 mod client;
 mod commands;
-pub mod egress;
 mod error;
 mod nss;
 mod output;

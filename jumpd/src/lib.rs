@@ -13,7 +13,6 @@ mod activity;
 #[cfg(test)]
 mod agreement;
 mod connection;
-mod egress;
 mod endings;
 mod flows;
 mod generation;

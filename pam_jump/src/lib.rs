@@ -15,8 +15,6 @@ mod ask;
 mod pam;
 mod scope;
 mod session;
-#[cfg(feature = "weaken")]
-mod weaken;
 
 use ::pam::constants::{PAM_DELETE_CRED, PamFlag, PamResultCode};
 use ::pam::module::{PamHandle, PamHooks};

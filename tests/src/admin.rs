@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::process::{Invocation, Output, Running};
 use crate::seat::Seat;
 use crate::story::PATIENCE;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -94,13 +94,15 @@ impl<'l> Hire<'l> {
         } = self;
         let uid = NEXT.fetch_add(1, Ordering::Relaxed);
         let mark = bastion.journal.mark();
+        ensure!(
+            !bastion.has_admin(name),
+            "another story has a {name} already"
+        );
         let seat = Seat::take(client, &lab.servers(), name)?;
         bastion.edit_policy(|policy| policy.add(name, uid, seat.key(), user, &tables))?;
         let authenticator = if enrolled {
-            let enrolment = bastion
-                .jumpctl(&format!("mfa enroll {name} --no-confirm --json"))?
-                .success()?;
-            Some(Authenticator::from_enrolment(&enrolment.text())?)
+            let enrolment = bastion.enrol(name)?;
+            Some(Authenticator::from_enrolment(&enrolment)?)
         } else {
             None
         };

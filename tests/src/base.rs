@@ -32,6 +32,10 @@ const PACKAGES: &[&str] = &[
     "strace",
     "faketime",
     "nscd",
+    // Without it sshd forwards no X11.
+    "xauth",
+    // A client that does what OpenSSH's does not.
+    "python3-paramiko",
 ];
 /// Raised when the tree is made differently from the same packages.
 const RECIPE: &str = "1";

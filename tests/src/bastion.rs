@@ -1,11 +1,12 @@
 //! A machine with the product installed from its package, as a sysadmin does
 //! it, and its policy, which grows with the admins that arrive.
 
-use crate::journal::{Entry, Journal, Mark};
+use crate::journal::{Entry, Journal};
 use crate::machine::Machine;
 use crate::policy::{self, PolicyText};
 use crate::process::Output;
-use crate::story::{PATIENCE, wait_for};
+use crate::sshd::Sshd;
+use crate::story::{PATIENCE, until, wait_for};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::ops::Deref;
@@ -19,11 +20,6 @@ pub const POLICY: &str = "/etc/jump/policy.toml";
 const SSHD_DROP_IN: &str = "/etc/ssh/sshd_config.d/10-jump.conf";
 /// Where `.deb` packages are put on a machine.
 const PACKAGE: &str = "/root/jump-server.deb";
-/// Many logins come from one address at once, many of them refused: sshd by itself drops some of
-/// more than ten, and from 9.8 on bans the address for a while.
-const PATIENT_SSHD: &str = "{ echo MaxStartups 300; sshd -T | grep -q ^persourcepenalties && echo PerSourcePenalties no; } \
-                            >/etc/ssh/sshd_config.d/90-lab.conf; sshd -t";
-
 /// A jump server.
 #[derive(Debug)]
 pub struct Bastion {
@@ -60,31 +56,19 @@ impl Bastion {
     /// When apt, `jumpctl setup` or the first policy fails.
     pub fn install(&self, package: &Path) -> Result<()> {
         install(self, package)?;
-        make_sshd_patient(self)?;
-        self.setup("setup --yes")?;
+        self.sshd().make_patient()?;
+        let mark = self.journal.mark();
+        self.jumpctl("setup --yes")?.success()?;
+        self.sshd().wait_for(mark)?;
         self.save_policy(&self.policy())
             .context("the first policy is not applied")
     }
 
-    /// A `jumpctl setup` of any kind, and the reload of sshd that comes with it.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn setup(&self, words: &str) -> Result<()> {
-        let mark = self.journal.mark();
-        self.jumpctl(words)?.success()?;
-        self.wait_for_sshd(mark)
-    }
-
-    /// A reloaded sshd closes its sockets and executes itself anew: until it says that it listens again, it refuses.
-    fn wait_for_sshd(&self, mark: Mark) -> Result<()> {
-        let listens = |entry: &Entry| entry.message() == "Server listening on :: port 22.";
-        let listening = self.journal.wait(mark, 1, PATIENCE, listens);
-        ensure!(
-            !listening.is_empty(),
-            "sshd was reloaded and does not listen"
-        );
-        Ok(())
+    fn sshd(&self) -> Sshd<'_> {
+        Sshd {
+            machine: &self.machine,
+            journal: &self.journal,
+        }
     }
 
     /// Has a file in `sshd_config.d` while `tell` runs, in force from before to after.
@@ -97,22 +81,17 @@ impl Bastion {
         text: &str,
         tell: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let file = format!("/etc/ssh/sshd_config.d/{name}");
-        let reload = || {
-            let mark = self.journal.mark();
-            let reload = self.shell("sshd -t && systemctl reload ssh.service");
-            reload.run()?.success()?;
-            self.wait_for_sshd(mark)
-        };
-        self.write(&file, text)?;
-        let outcome = reload().and_then(|()| tell());
-        fs::remove_file(self.path(&file))?;
-        reload()?;
-        outcome
+        self.sshd().with_config(name, text, tell)
     }
 
     fn policy(&self) -> MutexGuard<'_, PolicyText> {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the policy has an admin of this name.
+    #[must_use]
+    pub fn has_admin(&self, name: &str) -> bool {
+        self.policy().has(name)
     }
 
     /// Edits the policy and waits until it is in force.
@@ -147,7 +126,7 @@ impl Bastion {
             Ok(!self.shell(state).run()?.text().contains("activating"))
         })?;
         if drop_in()? != before {
-            self.wait_for_sshd(mark)?;
+            self.sshd().wait_for(mark)?;
         }
         Ok(())
     }
@@ -167,6 +146,22 @@ impl Bastion {
         self.policy().text()
     }
 
+    /// Enrols an admin's authenticator; what `jumpctl` prints of it, as JSON.
+    ///
+    /// # Errors
+    /// When jumpd refuses it. That it did not answer in time is none: it may have had no processor.
+    pub(crate) fn enrol(&self, name: &str) -> Result<String> {
+        let enrolled = until(PATIENCE, || {
+            let output = self.jumpctl(&format!("mfa enroll {name} --no-confirm --json"))?;
+            if output.code() == 2 && output.text().contains("no answer within") {
+                self.jumpctl(&format!("mfa reset {name}"))?;
+                return Ok(None);
+            }
+            Ok(Some(output.success()?.text()))
+        })?;
+        enrolled.context("jumpd does not answer")
+    }
+
     /// `jumpctl` on this bastion.
     ///
     /// # Errors
@@ -174,12 +169,6 @@ impl Bastion {
     pub fn jumpctl(&self, words: &str) -> Result<Output> {
         self.command("jumpctl").args(words.split(' ')).run()
     }
-}
-
-/// Lets sshd serve the many logins of a lab; in force once sshd is reloaded.
-pub(crate) fn make_sshd_patient(machine: &Machine) -> Result<()> {
-    machine.shell(PATIENT_SSHD).run()?.success()?;
-    Ok(())
 }
 
 /// Installs the package with apt.

@@ -5,13 +5,13 @@
 use crate::admin::Hire;
 use crate::base::{self, Kind};
 use crate::bastion::Bastion;
+use crate::dns::NameServer;
 use crate::fragile::Pool;
 use crate::ground::Ground;
 use crate::machine::Machine;
-use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK, WEAK, WORKBENCH};
+use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK, WORKBENCH};
 use crate::seat::{self, TARGET_ACCOUNT};
 use crate::stock::Stock;
-use crate::weak::Weak;
 use anyhow::{Context, Result, bail, ensure};
 use once_cell::sync::OnceCell;
 use std::fs;
@@ -36,13 +36,14 @@ pub struct Lab {
     pub db1: Arc<Machine>,
     /// Another target.
     pub db2: Arc<Machine>,
+    /// What names stand for that no file has.
+    pub names: NameServer,
     base: PathBuf,
     ground: Ground,
     stock: OnceCell<Stock>,
     open: OnceCell<Bastion>,
     fragile: Pool,
     workbench: OnceCell<Arc<Machine>>,
-    weak: OnceCell<Weak>,
     /// Scenarios hold it shared; those that stop or break something hold it alone.
     pub peace: RwLock<()>,
 }
@@ -55,6 +56,7 @@ impl Lab {
     pub fn boot(ground: &Ground, base: &Path) -> Result<Self> {
         let base = base.to_owned();
         network::lay()?;
+        let names = NameServer::serve()?;
         let mut machines = boot_all(ground, &base, &[&BASTION, &CLIENT, &DB1, &DB2])?.into_iter();
         let mut next = || machines.next().context("a machine is missing");
         let (bastion, client, db1, db2) = (next()?, next()?, next()?, next()?);
@@ -70,13 +72,13 @@ impl Lab {
             client,
             db1,
             db2,
+            names,
             base,
             ground: ground.clone(),
             stock: OnceCell::new(),
             open: OnceCell::new(),
             fragile: Pool::default(),
             workbench: OnceCell::new(),
-            weak: OnceCell::new(),
             peace: RwLock::default(),
         })
     }
@@ -105,25 +107,14 @@ impl Lab {
     /// # Errors
     /// When it does not come up or the package cannot be installed.
     pub fn open_bastion(&self) -> Result<&Bastion> {
-        self.open.get_or_try_init(|| self.further_bastion(&OPEN))
-    }
-
-    /// A third bastion, as the open one, of which layers can be left out; the client knows it as `weak`.
-    ///
-    /// # Errors
-    /// When it does not come up, or its module is not built.
-    pub fn weak_bastion(&self) -> Result<&Weak> {
-        self.weak
-            .get_or_try_init(|| Weak::new(self.further_bastion(&WEAK)?))
-    }
-
-    fn further_bastion(&self, place: &Place) -> Result<Bastion> {
-        let machine = self.another(place)?;
-        self.introduce(&machine)?;
-        let bastion = Bastion::new(Arc::new(machine))?;
-        bastion.install(&package()?)?;
-        bastion.write(JUMP_SHELL, OPEN_SHELL)?;
-        Ok(bastion)
+        self.open.get_or_try_init(|| {
+            let machine = self.another(&OPEN)?;
+            self.introduce(&machine)?;
+            let open = Bastion::new(Arc::new(machine))?;
+            open.install(&package()?)?;
+            open.write(JUMP_SHELL, OPEN_SHELL)?;
+            Ok(open)
+        })
     }
 
     /// The host of [`Self::open_bastion`], if it is up.

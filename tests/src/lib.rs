@@ -9,12 +9,12 @@
 //! - [`base`]: one Debian tree per release, made once by mmdebstrap.
 //! - [`machine`]: a host booted from the base with systemd-nspawn; [`process`]
 //!   runs programs in it, [`journal`] follows what it writes down.
-//! - [`network`]: who has which address, and which services listen.
+//! - [`network`]: who has which address, and which services listen; [`dns`]:
+//!   what names stand for.
 //! - [`seat`]: an admin at the client machine, with ssh, key and authenticator.
 //! - [`bastion`]: a machine with the product installed and its policy;
 //!   [`stock`]: a jump host without us; [`fragile`]: bastions to be broken.
 //! - [`lab`]: bastion, two targets and a client; [`admin`]: who is hired there.
-//! - [`weak`]: a bastion of which layers can be left out.
 //! - [`story`]: what the scenarios use to say what they expect.
 //!
 //! The scenarios stand in `tests/tests/scenarios`, the attacks, by number, in
@@ -26,6 +26,7 @@ pub mod attack;
 pub mod authenticator;
 pub mod base;
 pub mod bastion;
+pub mod dns;
 pub mod fragile;
 pub mod ground;
 pub mod journal;
@@ -35,6 +36,6 @@ pub mod network;
 pub mod policy;
 pub mod process;
 pub mod seat;
+mod sshd;
 pub mod stock;
 pub mod story;
-pub mod weak;

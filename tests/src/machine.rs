@@ -195,6 +195,7 @@ fn overlay(home: &Path, base: &Path) -> Result<PathBuf> {
 fn furnish(root: &Path, place: &Place) -> Result<()> {
     fs::write(root.join("etc/hostname"), format!("{}\n", place.name))?;
     fs::write(root.join("etc/hosts"), network::hosts(place))?;
+    fs::write(root.join("etc/resolv.conf"), network::resolv_conf(place))?;
     // An id of its own, there before the first boot: without one systemd takes the boot for a
     // first boot and enables every unit its presets name.
     let id = fs::read_to_string("/proc/sys/kernel/random/uuid")?.replace('-', "");

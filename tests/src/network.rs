@@ -4,6 +4,7 @@
 //!
 //! The networks are bridges in the run's own network namespace.
 
+use crate::dns::NAME_SERVER;
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
 use std::process::Command;
@@ -25,6 +26,9 @@ pub const ECHO: u16 = 5432;
 pub const QUARTER: u16 = 9000;
 /// TCP port of an echo service on the targets that no policy of the lab names.
 pub const UNLISTED: u16 = 8080;
+
+/// The domain that jump hosts append to a name that is not found as it is.
+pub const SEARCH: &str = "office.test";
 
 /// A machine's place.
 #[derive(Debug, Clone)]
@@ -87,13 +91,6 @@ pub const FRAGILE: [Place; 3] = [
         ..BASTION
     },
 ];
-/// A bastion of which layers can be left out.
-pub const WEAK: Place = Place {
-    name: "weak",
-    addresses: &["10.77.1.6/24", "fd77:1::6/64"],
-    second: &["10.77.2.6/24", "fd77:2::6/64"],
-    ..BASTION
-};
 /// The admins' machine.
 pub const CLIENT: Place = Place {
     name: "client",
@@ -239,7 +236,17 @@ pub fn lay() -> Result<()> {
         ip(&format!("link add {bridge} type bridge"))?;
         ip(&format!("link set {bridge} up"))?;
     }
-    Ok(())
+    ip(&format!("address add {NAME_SERVER}/24 dev {OFFICE}"))
+}
+
+/// `/etc/resolv.conf` of a machine: jump hosts have a name server, as names in a policy want one.
+#[must_use]
+pub fn resolv_conf(place: &Place) -> String {
+    if place.has_second() {
+        format!("search {SEARCH}\nnameserver {NAME_SERVER}\n")
+    } else {
+        String::new()
+    }
 }
 
 /// `/etc/hosts` of a machine. The client learns the bastion's name only: targets are named where they are reached from.

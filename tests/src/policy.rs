@@ -28,6 +28,12 @@ pub struct PolicyText {
 }
 
 impl PolicyText {
+    /// Whether an admin of this name is in it.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.parts.contains_key(name)
+    }
+
     /// Adds an admin: their `[users]` table, what else stands in it, and further tables.
     pub fn add(&mut self, name: &str, uid: u32, key: &str, user: &str, tables: &str) {
         let part = format!("\n[users.{name}]\nuid = {uid}\nkeys = [\"{key}\"]\n{user}\n{tables}\n");

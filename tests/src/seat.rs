@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where the askpass script is on the client machine.
 const ASKPASS: &str = "/usr/local/bin/lab-askpass";
+/// Where the client that does what OpenSSH's does not is.
+const RAW_CLIENT: &str = "/usr/local/bin/lab-raw-client";
 /// The account on the targets that admins log in to.
 pub const TARGET_ACCOUNT: &str = "ops";
 
@@ -41,6 +43,7 @@ printf '%s\n' "$answer"
 /// # Errors
 /// When a file cannot be written.
 pub fn prepare_client(client: &Machine) -> Result<()> {
+    client.write(RAW_CLIENT, include_str!("raw_client.py"))?;
     client.write(ASKPASS, ASKPASS_SCRIPT)?;
     fs::set_permissions(client.path(ASKPASS), fs::Permissions::from_mode(0o755))?;
     Ok(())
@@ -143,7 +146,7 @@ impl Seat {
     fn config(&self) -> String {
         format!(
             "Host *\n  IdentityFile ~/.ssh/id_ed25519\n  IdentitiesOnly yes\n  StrictHostKeyChecking yes\n\
-             Host bastion open stock fragile* weak\n  User {}\n  NumberOfPasswordPrompts 1\n\
+             Host bastion open stock fragile*\n  User {}\n  NumberOfPasswordPrompts 1\n\
              Host db1 db2 10.77.2.* fd77:2::*\n  User {TARGET_ACCOUNT}\n",
             self.name
         )
@@ -173,6 +176,12 @@ impl Seat {
         self.client.path(&self.home).join(inside)
     }
 
+    /// A file of the home directory as programs on the client machine name it.
+    #[must_use]
+    pub fn home_path(&self, inside: &str) -> String {
+        format!("{}/{inside}", self.home)
+    }
+
     /// Writes a file of the home directory.
     ///
     /// # Errors
@@ -188,6 +197,18 @@ impl Seat {
     /// A program the admin types, which asks nobody anything.
     pub fn command(&self, program: &str) -> Invocation {
         self.client.command(program).user(self.uid, &self.home)
+    }
+
+    /// A client that does one step after the other, whether that makes sense or not: `key`,
+    /// `code:123456`, `tcp:HOST:PORT`, `session:COMMAND`, `no-more-sessions`.
+    pub fn raw_client<S: Into<String>>(
+        &self,
+        host: &str,
+        steps: impl IntoIterator<Item = S>,
+    ) -> Invocation {
+        self.command("python3")
+            .args([RAW_CLIENT, host, &self.name])
+            .args(steps)
     }
 
     /// What the admin will answer to prompts, in order.

@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 
 mod channel;
-mod egress;
 pub mod handshake;
 mod message;
 pub mod paths;
@@ -17,7 +16,6 @@ mod secret;
 mod words;
 
 pub use channel::{Channel, ChannelError, MAX_MESSAGE, PeerCredentials, TIMEOUT};
-pub use egress::{Egress, EgressReach};
 pub use message::*;
 pub use secret::Secret;
 pub use words::{Reason, SessionId, SessionIdError, Via};

@@ -481,13 +481,15 @@ fn files_are_closed_but_not_parted_with() {
 }
 
 #[test]
-fn terminals_are_not_typed_into() {
+fn terminals_are_not_typed_into_and_no_tunnel_is_made() {
     let ioctl = |request: u64| native(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
     for request in [libc::TIOCSTI, libc::TIOCLINUX] {
         assert_eq!(ioctl(request), Refused(libc::EPERM));
         // ioctl(2) takes an unsigned int (CVE-2017-5226 was a filter that forgot).
         assert_eq!(ioctl(request | UPPER), Refused(libc::EPERM));
     }
+    assert_eq!(ioctl(libc::TUNSETIFF), Refused(libc::EPERM));
+    assert_eq!(ioctl(libc::TUNSETIFF | UPPER), Refused(libc::EPERM));
     assert_eq!(ioctl(libc::TIOCGWINSZ), Runs);
     assert_eq!(ioctl(libc::TCGETS), Runs);
 }

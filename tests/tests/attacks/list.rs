@@ -108,10 +108,12 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Every word of a folder's source, among them the names of its tests; of the lab, those of the scenarios.
+/// Every word of a folder's source, among them the names of its tests; of the lab, those that are run.
 fn words(folder: &str) -> Result<HashSet<String>> {
     if folder == LAB {
-        return Ok(SCENARIOS.iter().map(|s| s.name.to_owned()).collect());
+        let attacks = ATTACKS.iter().flat_map(|attack| attack.tests);
+        let all = SCENARIOS.iter().chain(attacks);
+        return Ok(all.map(|scenario| scenario.name.to_owned()).collect());
     }
     let mut words = HashSet::new();
     let top = Path::new(env!("CARGO_MANIFEST_DIR"))

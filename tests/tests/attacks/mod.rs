@@ -12,6 +12,21 @@
 use crate::scenarios::Scenario;
 
 mod a01;
+mod a02;
+mod a03;
+mod a04;
+mod a05;
+mod a06;
+mod a07;
+mod a08;
+mod a09;
+mod a10;
+mod a11;
+mod a12;
+mod a13;
+mod a14;
+mod a15;
+mod a16;
 mod a18;
 mod a20;
 mod a21;
@@ -20,6 +35,7 @@ mod a42;
 mod a43;
 mod a44;
 pub(crate) mod list;
+mod way;
 
 /// An attack.
 pub(crate) struct Attack {
@@ -60,13 +76,6 @@ macro_rules! attacks {
 
 /// The attacks that no test tries, and why.
 pub(crate) const NOT_TESTED: &[(u8, &str)] = &[
-    (4, "not yet tested"),
-    (7, "not yet tested"),
-    (8, "not yet tested"),
-    (9, "not yet tested"),
-    (10, "not yet tested"),
-    (15, "not yet tested"),
-    (16, "not yet tested"),
     (27, "not yet tested"),
     (31, "nothing to try yet"),
     (36, "not stopped: see [threat-model.md](threat-model.md)"),
@@ -82,104 +91,147 @@ attacks! {
             beside a01::a01_a_program_reaches_what_is_listed_and_nothing_else,
         ],
         also by [
-            "tests": every_other_address_and_port_is_refused_at_connect_time local_and_dynamic_forwards_go_to_targets_only,
+            "tests": local_and_dynamic_forwards_go_to_targets_only,
         ];
 
     2: "spellings of an address: `127.1`, `0`, `0x7f.1`, `2130706433`, `::ffff:127.0.0.1`, `[::]`, zone ids, NAT64, 6to4, port 0",
         stopped by "the kernel's own form of the address is judged; embedded addresses refused",
-        tried by [],
+        tried by [
+            beside a02::a02_a_spelling_changes_nothing,
+            beside a02::a02_port_0_and_ports_beyond_65535_are_no_way_round,
+        ],
         also by [
-            "tests": every_other_address_and_port_is_refused_at_connect_time,
             "crates/policy": own_and_special_addresses_need_to_be_listed_literally the_ipv6_spelling_of_an_ipv4_address_changes_nothing,
             "jump-guard": an_address_is_judged_as_what_it_is,
         ];
 
     3: "a listed name re-pointed to loopback, metadata or another target",
         stopped by "jumpd resolves names itself and judges the address at connect",
-        tried by [],
+        tried by [
+            beside a03::a03_a_listed_name_leads_to_no_forbidden_address,
+            beside a03::a03_the_address_connected_to_is_judged_not_the_name,
+            beside a03::a03_a_deny_rule_holds_whatever_a_name_stands_for,
+        ],
         also by [
             "crates/policy": a_name_is_judged_by_its_addresses_not_by_its_spelling,
         ];
 
     4: "the second address of a happy-eyeballs connect is not listed",
         stopped by "every `connect(2)` is judged",
-        tried by [],
+        tried by [
+            beside a04::a04_each_address_of_a_name_is_judged,
+        ],
         also by [];
 
     5: "`direct-streamlocal` to D-Bus, docker, journald or the suite's own sockets",
         stopped by "`AllowStreamLocalForwarding no`; the guard connects no Unix stream socket but the shell's",
-        tried by [],
+        tried by [
+            beside a05::a05_no_unix_socket_is_reached_by_a_forward,
+            alone a05::a05_the_guard_stops_what_a_changed_setting_lets_through,
+            beside a05::a05_no_unix_socket_is_reached_by_a_program,
+        ],
         also by [
-            "tests": remote_agent_x11_and_unix_forwards_are_refused,
             "jump-guard": syslog_is_reached_and_other_sockets_are_not,
         ];
 
     6: "`-R` in all forms, `GatewayPorts`",
         stopped by "`AllowTcpForwarding local`, `PermitListen none`; `listen(2)` refused by filter and Landlock",
-        tried by [],
+        tried by [
+            beside a06::a06_no_remote_forward_is_opened,
+            alone a06::a06_nothing_listens_even_with_changed_settings,
+            beside a06::a06_no_program_listens,
+        ],
         also by [
-            "tests": remote_agent_x11_and_unix_forwards_are_refused,
             "crates/sys": no_socket_is_bound_or_listens,
         ];
 
     7: "`-w` tun devices, through gaps in `restrict` or `DisableForwarding`",
         stopped by "`PermitTunnel no`",
-        tried by [],
+        tried by [
+            alone a07::a07_no_tunnel_is_opened,
+            alone a07::a07_no_tunnel_is_opened_even_with_a_changed_setting,
+        ],
         also by [];
 
     8: "agent forwarding taken over by somebody else on the bastion",
         stopped by "`AllowAgentForwarding no`",
-        tried by [],
+        tried by [
+            beside a08::a08_no_agent_is_forwarded,
+            alone a08::a08_no_agent_is_forwarded_even_with_a_changed_setting,
+        ],
         also by [];
 
     9: "X11 forwarding",
         stopped by "`X11Forwarding no`",
-        tried by [],
+        tried by [
+            beside a09::a09_no_display_is_forwarded,
+        ],
         also by [];
 
     10: "`~/.ssh/rc`, `~/.ssh/environment`, `environment=`, `/etc/ssh/sshrc`",
         stopped by "home is empty and root's; `PermitUserRC no`; `restrict` on every key",
-        tried by [],
+        tried by [
+            beside a10::a10_no_rc_file_is_run,
+            beside a10::a10_nobody_can_write_one,
+            alone a10::a10_no_file_puts_words_into_the_environment,
+        ],
         also by [];
 
     11: "`SendEnv` of `LD_PRELOAD`, `BASH_ENV`, `LC_*`, `TERM`, `TZ` …",
         stopped by "the shell clears its environment",
-        tried by [],
+        tried by [
+            beside a11::a11_what_debian_accepts_is_ignored,
+            beside a11::a11_a_terminal_type_is_a_plain_name_or_nothing,
+            alone a11::a11_nothing_sent_steers_the_shell,
+        ],
         also by [
             "jump-shell": the_environment_is_gone,
         ];
 
     12: "`ssh host sh`, `-c`, subsystems, `scp -t`, `rsync --server`, `git-upload-pack`",
         stopped by "`ForceCommand`; the shell runs none of it",
-        tried by [],
+        tried by [
+            beside a12::a12_every_other_command_is_refused,
+            beside a12::a12_a_terminal_changes_nothing,
+            beside a12::a12_no_tool_leaves_a_file,
+        ],
         also by [
-            "tests": every_other_command_is_refused,
             "jump-shell": everything_else_is_refused_and_written_down,
         ];
 
     13: "`internal-sftp`",
         stopped by "`ForceCommand` goes before subsystems",
-        tried by [],
+        tried by [
+            beside a13::a13_no_subsystem_is_served,
+            alone a13::a13_not_even_the_one_inside_sshd,
+        ],
         also by [
-            "tests": every_other_command_is_refused,
             "jump-shell": everything_else_is_refused_and_written_down,
         ];
 
     14: "client escapes (`~C -L`), ControlMaster used after the right has ended",
         stopped by "every connect is judged; an ended session has no process left",
-        tried by [],
+        tried by [
+            beside a14::a14_a_shared_connection_ends_with_the_right,
+            beside a14::a14_each_channel_is_judged,
+        ],
         also by [
             "tests": what_a_saved_edit_forbids_is_cut an_operator_ends_a_session_without_a_channel,
         ];
 
     15: "chains a→b→a, the bastion to itself",
         stopped by "own addresses refused",
-        tried by [],
+        tried by [
+            beside a15::a15_a_network_never_covers_the_bastion_itself,
+        ],
         also by [];
 
     16: "forwards before the second factor is done",
         stopped by "sshd serves no channel before PAM is done; filter and guard stand before the child exists",
-        tried by [],
+        tried by [
+            beside a16::a16_nothing_opens_before_the_second_factor,
+            beside a16::a16_nothing_opens_after_a_wrong_code,
+        ],
         also by [];
 
     17: "`ssh -N` while PAM's session has failed: sshd keeps the connection",
@@ -404,7 +456,7 @@ attacks! {
         stopped by "no text ever reaches a shell",
         tried by [],
         also by [
-            "tests": every_other_command_is_refused,
+            "tests": a12_every_other_command_is_refused a12_a_terminal_changes_nothing,
             "jump-shell": everything_else_is_refused_and_written_down nothing_that_means_more_to_a_real_shell_gets_through,
         ];
 

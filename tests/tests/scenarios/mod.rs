@@ -12,7 +12,6 @@ mod faults;
 mod forwards;
 mod guard;
 mod installation;
-mod layers;
 mod logins;
 mod policy;
 mod saving;
@@ -61,13 +60,10 @@ stories! {
     beside forwards::scp_rsync_and_sftp_go_through,
     beside forwards::bytes_and_duration_are_exact,
     beside forwards::local_and_dynamic_forwards_go_to_targets_only,
-    beside forwards::every_other_address_and_port_is_refused_at_connect_time,
-    beside forwards::remote_agent_x11_and_unix_forwards_are_refused,
     beside clients::other_clients_log_in_forward_and_are_refused_alike,
     beside clients::ansible_reaches_a_target_through_proxyjump,
     alone clients::a_name_that_only_dns_knows_goes_where_dns_says_and_not_to_the_bastion,
     beside shell::the_bastion_alone_gives_the_restricted_shell,
-    beside shell::every_other_command_is_refused,
     beside shell::connect_serves_as_proxy_command,
     beside shell::a_rule_that_records_grants_no_plain_connection,
     beside policy::a_broken_edit_changes_nothing,
@@ -75,11 +71,6 @@ stories! {
     beside policy::explain_says_what_the_guard_does,
     beside saving::every_save_comes_into_force,
     beside saving::a_policy_that_cannot_be_read_names_its_cure,
-    beside layers::the_packaged_module_cannot_be_weakened,
-    beside layers::landlock_alone_stops_every_tcp_connect,
-    beside layers::the_filter_alone_stops_every_way,
-    beside layers::the_packet_filter_alone_bounds_sessions_to_the_policy,
-    beside layers::the_packet_filter_follows_a_name,
     beside events::the_whole_trail_of_a_session_is_in_the_journal,
     beside guard::a_session_dies_with_its_guard,
     beside guard::an_operator_ends_a_session_without_a_channel,
@@ -95,7 +86,6 @@ stories! {
     beside stopped::fault_a_stopped_jumpd_refuses_in_time,
     beside stopped::fault_a_stopped_listener_refuses_logins_in_time,
     beside names::fault_a_resolver_that_never_answers_holds_nobody_up,
-    beside journal::fault_a_full_journal_allows_what_syslog_takes_and_then_nothing,
     beside journal::fault_without_journald_syslog_must_take_the_event,
     beside state::fault_a_state_that_cannot_be_written_lets_nobody_in,
     beside state::fault_state_that_lost_its_end_opens_nothing,

@@ -189,4 +189,5 @@ static PROBES: &[Probe] = lines! {
     ioctl "TIOCSTI" [Fd(Terminal), Int(libc::TIOCSTI), Bytes(b"x")] => Refuse(libc::EPERM);
     ioctl "TIOCSTI, upper bits set" [Fd(Terminal), Int(UPPER | libc::TIOCSTI), Bytes(b"x")] => Refuse(libc::EPERM);
     ioctl "TIOCLINUX" [Fd(Terminal), Int(libc::TIOCLINUX), Bytes(&[3])] => Refuse(libc::EPERM);
+    ioctl "TUNSETIFF" [Fd(Terminal), Int(libc::TUNSETIFF), Bytes(&[0; 40])] => Refuse(libc::EPERM);
 };

@@ -48,7 +48,7 @@ named! {
     TCP_REPAIR TCP_REPAIR_QUEUE TCP_REPAIR_OPTIONS
     IP_OPTIONS IPV6_RTHDR IPV6_2292RTHDR IPV6_2292PKTOPTIONS IPV6_UNICAST_IF IPV6_PKTINFO
     SO_LINGER SO_BINDTODEVICE
-    MSG_FASTOPEN TIOCSTI TIOCLINUX
+    MSG_FASTOPEN TIOCSTI TIOCLINUX TUNSETIFF
     CLONE_NEWNS CLONE_NEWCGROUP CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET
     CLONE_THREAD CLONE_FILES CLOSE_RANGE_UNSHARE
 }
@@ -229,6 +229,7 @@ static ROWS: &[Row] = rows! {
 
     ioctl [is(1, &[TIOCSTI])] => Refuse(libc::EPERM), "types into a terminal that someone else reads";
     ioctl [is(1, &[TIOCLINUX])] => Refuse(libc::EPERM), "pastes into the console";
+    ioctl [is(1, &[TUNSETIFF])] => Refuse(libc::EPERM), "takes a tunnel device, which is a way into every network";
 };
 
 /// Every rule of the session filter, in the order in which they are tried.

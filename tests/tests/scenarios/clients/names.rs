@@ -18,9 +18,10 @@ pub(crate) fn a_name_that_only_dns_knows_goes_where_dns_says_and_not_to_the_bast
 ) -> Result<()> {
     let names = Names::new(lab.workbench()?);
     let resolver = lab.bastion.path("/etc/resolv.conf");
+    let ordinary = fs::read(&resolver)?;
     fs::write(&resolver, format!("nameserver {}\n", WORKBENCH.address()))?;
     let outcome = tell(lab, &names);
-    fs::remove_file(&resolver)?;
+    fs::write(&resolver, ordinary)?;
     outcome
 }
 

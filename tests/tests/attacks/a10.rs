@@ -1,0 +1,98 @@
+//! A10: files that sshd or a shell runs at a login.
+
+use super::way;
+use anyhow::{Result, ensure};
+use jump_lab::lab::Lab;
+use jump_lab::machine::Machine;
+use std::fs;
+
+/// Home of every user of a policy.
+const HOME: &str = "/usr/lib/jump/home";
+
+/// A file that leaves a trace when this user's login runs it.
+fn trap(user: &str, trace: &str) -> String {
+    format!("#!/bin/sh\n[ \"$USER\" = {user} ] && id >/var/tmp/{trace}\n")
+}
+
+fn caught(machine: &Machine, trace: &str) -> bool {
+    machine.path(&format!("/var/tmp/{trace}")).exists()
+}
+
+/// Given `~/.ssh/rc`, then a stock host runs it at each login; on the bastion nobody can write one, and one that root left there by mistake is not run.
+pub(crate) fn a10_no_rc_file_is_run(lab: &Lab) -> Result<()> {
+    let lena = lab.admin("lena").may_reach_databases().arrive()?;
+    let stock = lab.stock()?;
+    let home = stock.account(&lena.seat)?;
+    stock.write(&format!("{home}/.ssh/rc"), trap("lena", "a10-rc"))?;
+    way::ssh(&lena.seat, "stock", &[], &["true"])
+        .run()?
+        .success()?;
+    ensure!(caught(stock, "a10-rc"), "the stock host ran no rc");
+
+    let rc = format!("{HOME}/.ssh/rc");
+    fs::create_dir_all(lab.bastion.path(&format!("{HOME}/.ssh")))?;
+    lab.bastion.write(&rc, trap("lena", "a10-rc"))?;
+    let logins = lena
+        .ssh(&["bastion", "whoami"])
+        .and_then(|_| lena.ssh(&["-tt", "bastion", "whoami"]));
+    fs::remove_dir_all(lab.bastion.path(&format!("{HOME}/.ssh")))?;
+    logins?.success()?;
+    ensure!(!caught(&lab.bastion, "a10-rc"), "rc was run");
+    Ok(())
+}
+
+/// Given a session of any program, then it writes no file that a later login would run.
+pub(crate) fn a10_nobody_can_write_one(lab: &Lab) -> Result<()> {
+    let open = lab.open_bastion()?;
+    let lutz = lab.admin("lutz").at(open).may_reach_databases().arrive()?;
+    let stock = lab.stock()?;
+    stock.account(&lutz.seat)?;
+    for file in [
+        ".ssh/rc",
+        ".ssh/environment",
+        ".ssh/authorized_keys",
+        ".bashrc",
+        ".profile",
+    ] {
+        let line = format!("cd; mkdir -p .ssh; echo true >>{file} && echo written");
+        let there = way::ssh(&lutz.seat, "stock", &[], &[&line]).run()?;
+        ensure!(there.text() == "written", "stock: {file}: {there}");
+        let here = lutz.in_session(&line)?.run()?;
+        ensure!(here.stdout.is_empty(), "{file}: {here}");
+    }
+    Ok(())
+}
+
+/// Given `PermitUserEnvironment yes`, then files and key options put words into the environment of a stock login, and none into the restricted shell's.
+pub(crate) fn a10_no_file_puts_words_into_the_environment(lab: &Lab) -> Result<()> {
+    const SETTING: &str = "PermitUserEnvironment yes\n";
+    let levi = lab.admin("levi").may_reach_databases().arrive()?;
+    let stock = lab.stock()?;
+    let home = stock.account_with(&levi.seat, "environment=\"A10_KEY=payload\"")?;
+    stock.write(&format!("{home}/.ssh/environment"), "A10_FILE=payload\n")?;
+    stock.with_sshd_config("00-by-hand.conf", SETTING, || {
+        let there = way::ssh(&levi.seat, "stock", &[], &["env"]).run()?;
+        for word in ["A10_KEY=payload", "A10_FILE=payload"] {
+            ensure!(there.text().contains(word), "{there}");
+        }
+        Ok(())
+    })?;
+    lab.with_sshd_config("00-by-hand.conf", SETTING, || {
+        fs::create_dir_all(lab.bastion.path(&format!("{HOME}/.ssh")))?;
+        lab.bastion.write(
+            &format!("{HOME}/.ssh/environment"),
+            "A10_FILE=payload\nLD_PRELOAD=libm.so.6\n",
+        )?;
+        let login = way::shell(&levi, &[], &[]);
+        fs::remove_dir_all(lab.bastion.path(&format!("{HOME}/.ssh")))?;
+        let mut here = login?;
+        let environment = way::of_the_shell(&lab.bastion, levi.uid, "environ")?;
+        ensure!(
+            !environment.contains("A10") && !environment.contains("LD_"),
+            "{environment}"
+        );
+        let maps = way::of_the_shell(&lab.bastion, levi.uid, "maps")?;
+        ensure!(!maps.contains("libm"), "{maps}");
+        here.say("exit\r")
+    })
+}

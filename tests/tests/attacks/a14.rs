@@ -1,0 +1,72 @@
+//! A14: more by a connection that is open already.
+
+use super::way;
+use anyhow::{Result, ensure};
+use jump_lab::lab::Lab;
+use jump_lab::network::ECHO;
+use jump_lab::story::PATIENCE;
+
+/// Given a shared connection, when the admin's key is taken away, then on a stock host it stays good for ever, and at the bastion it is gone.
+pub(crate) fn a14_a_shared_connection_ends_with_the_right(lab: &Lab) -> Result<()> {
+    let rita = lab.admin("rita").may_reach_databases().arrive()?;
+    let stock = lab.stock()?;
+    let home = stock.account(&rita.seat)?;
+    let _there = way::stock_master(&rita.seat)?;
+    let here = rita.open_master(&[])?;
+    let db1 = format!("db1:{ECHO}");
+    for host in ["stock", "bastion"] {
+        let before = way::to(&rita.seat, host, &db1)?;
+        ensure!(way::answered(&before), "{host}: {before}");
+    }
+    stock.write(&format!("{home}/.ssh/authorized_keys"), "")?;
+    lab.edit_policy(|policy| policy.remove("rita"))?;
+    let after = way::to(&rita.seat, "stock", &db1)?;
+    ensure!(way::answered(&after), "stock: {after}");
+    let ended = here.wait(PATIENCE)?;
+    ensure!(ended.code() != 0, "{ended}");
+    let again = way::ssh(
+        &rita.seat,
+        "bastion",
+        &["-o", "BatchMode=yes", "-W", &db1],
+        &[],
+    );
+    way::refused("the shared connection", &again.input("hello\n").run()?)?;
+    let expired = rita.event("session.expired")?;
+    ensure!(expired.get("JUMP_REASON") == "policy_changed", "{expired}");
+    rita.event("session.closed")?;
+    Ok(())
+}
+
+/// Given a client that has promised to open no more sessions, then a stock host still forwards for it anywhere, and the bastion judges each channel.
+pub(crate) fn a14_each_channel_is_judged(lab: &Lab) -> Result<()> {
+    let rolf = lab.admin("rolf").may_reach_databases().arrive()?;
+    lab.stock()?.account(&rolf.seat)?;
+    let astray = format!("tcp:db2:{ECHO}");
+    let listed = format!("tcp:db1:{ECHO}");
+    let later = ["no-more-sessions", &astray, &listed, "session:id", &astray];
+    let there = rolf
+        .seat
+        .raw_client("stock", ["key"].iter().chain(&later).copied());
+    let there = there.run()?.success()?;
+    let line = |text: &str, number: usize| text.lines().nth(number).unwrap_or_default().to_owned();
+    ensure!(
+        line(&there.text(), 2).ends_with("open, b'hello\\n'"),
+        "{there}"
+    );
+    let code = format!("code:{}", rolf.authenticator()?.any_code()?);
+    let first = ["key", &code];
+    let here = rolf
+        .seat
+        .raw_client("bastion", first.iter().chain(&later).copied());
+    let here = here.run()?.success()?;
+    let said = here.text();
+    ensure!(line(&said, 3).contains("refused"), "{here}");
+    ensure!(line(&said, 4).ends_with("open, b'hello\\n'"), "{here}");
+    // To ask for a session then is an attack to sshd itself: it ends the connection.
+    ensure!(line(&said, 5).contains("nothing"), "{here}");
+    ensure!(line(&said, 6).contains("nothing"), "{here}");
+    let denied = rolf.event("forward.denied")?;
+    ensure!(denied.get("JUMP_DST_IP") == "10.77.2.12", "{denied}");
+    rolf.event("session.closed")?;
+    Ok(())
+}

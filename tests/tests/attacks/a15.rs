@@ -1,0 +1,66 @@
+//! A15: round in circles.
+
+use super::way;
+use anyhow::{Result, ensure};
+use jump_lab::journal::Entry;
+use jump_lab::lab::Lab;
+use jump_lab::network::ECHO;
+use jump_lab::story::wait_for;
+
+/// Given a rule that covers whole networks, the bastion's own addresses among them, then those are refused, also one that it gets later.
+pub(crate) fn a15_a_network_never_covers_the_bastion_itself(lab: &Lab) -> Result<()> {
+    let sven = lab
+        .admin("sven")
+        .policy(format!(
+            "[targets.everywhere]\nhosts = [\"10.77.0.0/16\", \"fd77::/16\", \"127.0.0.0/8\"]\nports = [22, {ECHO}]\n\
+             [[rules]]\nname = \"sven-rule\"\neffect = \"allow\"\nusers = [\"sven\"]\ntargets = [\"everywhere\"]\n"
+        ))
+        .arrive()?;
+    let stock = lab.stock()?;
+    stock.account(&sven.seat)?;
+    let _masters = (way::stock_master(&sven.seat)?, sven.open_master(&[])?);
+    let circle = |host: &str| {
+        let last = if host == "stock" { 4 } else { 1 };
+        let mut own = vec![
+            format!("{host}:22"),
+            "localhost:22".to_owned(),
+            "127.9.9.9:22".to_owned(),
+        ];
+        for network in [1, 2] {
+            own.push(format!("10.77.{network}.{last}:22"));
+            own.push(format!("[fd77:{network}::{last}]:22"));
+        }
+        own.push(format!("10.77.2.{}:22", 100 + last));
+        own
+    };
+    for (machine, address) in [
+        (&**stock, "10.77.2.104/24"),
+        (&*lab.bastion, "10.77.2.101/24"),
+    ] {
+        machine
+            .shell(&format!("ip address add {address} dev servers0"))
+            .run()?
+            .success()?;
+    }
+    // The list of own addresses is made anew every two seconds.
+    let other = way::to(&sven.seat, "bastion", &format!("10.77.2.12:{ECHO}"))?;
+    ensure!(way::answered(&other), "the network is listed: {other}");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    for destination in circle("stock") {
+        let there = way::to(&sven.seat, "stock", &destination)?;
+        ensure!(way::answered(&there), "stock: {destination}: {there}");
+    }
+    for destination in circle("bastion") {
+        way::refused(&destination, &way::to(&sven.seat, "bastion", &destination)?)?;
+    }
+    let all = circle("bastion").len();
+    // How the resolver library looks which of two addresses to prefer is refused as such.
+    let judged = |e: &&Entry| e.get("JUMP_REASON") != "bad_protocol";
+    wait_for("the refusals", || {
+        Ok(sven.events("forward.denied").iter().filter(judged).count() >= all)
+    })?;
+    for event in sven.events("forward.denied").iter().filter(judged) {
+        ensure!(event.get("JUMP_REASON") == "own_address", "{event}");
+    }
+    Ok(())
+}
