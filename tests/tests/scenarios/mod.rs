@@ -85,11 +85,13 @@ stories! {
     beside killed::fault_a_session_without_sshds_monitor_is_guarded_and_ends,
     beside stopped::fault_a_stopped_jumpd_refuses_in_time,
     beside stopped::fault_a_stopped_listener_refuses_logins_in_time,
+    beside stopped::fault_a_stopped_guard_keeps_nobody_waiting,
     beside names::fault_a_resolver_that_never_answers_holds_nobody_up,
     beside journal::fault_without_journald_syslog_must_take_the_event,
     beside state::fault_a_state_that_cannot_be_written_lets_nobody_in,
     beside state::fault_state_that_lost_its_end_opens_nothing,
     beside clock::fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back,
+    beside clock::fault_a_clock_stepped_back_gives_a_session_no_more_time,
     beside upgrade::fault_restarts_and_upgrades_leave_sessions_alone,
     alone events::the_chain_of_events_has_no_gap,
 }

@@ -2,7 +2,7 @@
 //! machines of the lab share the host's.
 
 use super::{DB1, Visit, gets_through, no_guard_is_left};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use jump_lab::bastion::Bastion;
 use jump_lab::lab::Lab;
@@ -104,6 +104,37 @@ pub(crate) fn fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back(
         ensure!(replayed.get("JUMP_REASON") == "replayed_code", "{replayed}");
         run(bastion, &step("+0"))?;
         yara.leave()?;
+        run(bastion, TAKE_AWAY)
+    })
+}
+
+/// Given a session that may last eight seconds, when the clock is stepped back by hours, then it lasts eight seconds.
+pub(crate) fn fault_a_clock_stepped_back_gives_a_session_no_more_time(lab: &Lab) -> Result<()> {
+    lab.on_fragile_bastion(|bastion| {
+        run(bastion, PUT)?;
+        let zita = lab
+            .admin("zita")
+            .at(bastion)
+            .policy(
+                "[[rules]]\nname = \"zita-databases\"\neffect = \"allow\"\nusers = [\"zita\"]\n\
+                 targets = [\"databases\"]\nmax_session = \"8s\"\n",
+            )
+            .arrive()?;
+        let visit = Visit::of(bastion, zita)?;
+        run(bastion, &step("-7200"))?;
+        // By journald's clock, which nobody steps here; in microseconds.
+        let when = |kind: &str| -> Result<u64> {
+            let event = visit.admin.event(kind)?;
+            event.number("__REALTIME_TIMESTAMP").context("no time")
+        };
+        let lasted = when("session.closed")?.saturating_sub(when("session.opened")?);
+        ensure!(
+            (7_000_000..=9_000_000).contains(&lasted),
+            "it lasted {lasted} us"
+        );
+        let expired = visit.admin.event("session.expired")?;
+        ensure!(expired.get("JUMP_REASON") == "max_session", "{expired}");
+        no_guard_is_left(bastion)?;
         run(bastion, TAKE_AWAY)
     })
 }

@@ -1,10 +1,11 @@
 //! SIGSTOP: what is stopped is worse than what is dead, because its sockets
 //! are still there and everybody waits.
 
-use super::{LIMIT, Visit, gets_through, is_refused};
+use super::{LIMIT, Visit, a_second_at_most, gets_through, is_refused, no_guard_is_left, within};
 use anyhow::{Result, ensure};
 use jump_lab::bastion::Bastion;
 use jump_lab::lab::Lab;
+use jump_lab::story::wait_for;
 
 /// Sends a signal to a unit's main process, and waits until it has acted.
 fn signal(bastion: &Bastion, unit: &str, name: &str) -> Result<()> {
@@ -57,5 +58,30 @@ pub(crate) fn fault_a_stopped_listener_refuses_logins_in_time(lab: &Lab) -> Resu
         );
         gets_through(bastion, &visit.admin)?;
         visit.leave()
+    })
+}
+
+/// Given a session whose guard is stopped, then a connection is decided in time all the same; a guard that is stopped again and again takes its session along.
+pub(crate) fn fault_a_stopped_guard_keeps_nobody_waiting(lab: &Lab) -> Result<()> {
+    lab.on_fragile_bastion(|bastion| {
+        let mut visit = Visit::begin(lab, bastion, "rita")?;
+        let guard = visit.guard()?;
+        let stop = format!("kill -STOP {guard}");
+        bastion.shell(&stop).run()?.success()?;
+        within(LIMIT, "a decision past a stopped guard", || {
+            visit.other_hosts_stay_closed()
+        })?;
+        // Whoever stops it again and again wants it out of the way.
+        let watch = visit.watch_the_end(&format!(
+            "while kill -STOP {guard} 2>/dev/null; do sleep 0.01; done"
+        ))?;
+        within(LIMIT, "the end of the session", || {
+            wait_for("the client to be gone", || visit.master.ended())
+        })?;
+        a_second_at_most(watch)?;
+        visit.admin.event("guard.failed")?;
+        visit.admin.event("session.closed")?;
+        no_guard_is_left(bastion)?;
+        gets_through(bastion, &visit.admin)
     })
 }
