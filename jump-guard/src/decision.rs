@@ -16,10 +16,15 @@ use jump_sys::seccomp::{Answer, Call, Connect, Foreign, Notification, Row};
 use jump_sys::socket::{self, Kind, RawAddress};
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::net::{SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+/// The longest that a task waits to send one log line, in milliseconds.
+const LOG_LINE: i64 = 250;
 
 /// Answers a call that takes no time to decide. connect(2) does: it is handed back.
 pub(crate) fn at_once(guard: &Guard, waiting: &Notification) -> Option<Connect> {
@@ -244,6 +249,9 @@ impl Question {
             // What program a task runs was read from its number: it must still wait.
             Access::Connect(_) if !guard.listener.id_valid(call.id) => None,
             Access::Connect(path) => {
+                if self.kind.kind == libc::SOCK_DGRAM {
+                    hurry_log_lines(self.socket.as_fd());
+                }
                 let raw = RawAddress::unix(&path)?;
                 connect::once(guard, call, self.socket.as_fd(), &raw)
             }
@@ -350,6 +358,18 @@ impl Question {
         }
         None
     }
+}
+
+/// A task that writes a log line to a syslog that nobody reads loses the line
+/// and goes on: sshd has one process for all connections of a session, and
+/// they would stand still with it. The C library tries each line twice.
+fn hurry_log_lines(socket: BorrowedFd<'_>) {
+    // Without it the task waits as it would without a guard.
+    let _as_it_was = setsockopt(
+        &socket,
+        sockopt::SendTimeout,
+        &TimeVal::milliseconds(LOG_LINE),
+    );
 }
 
 /// Device and inode of a program.

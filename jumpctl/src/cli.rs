@@ -32,6 +32,9 @@ pub enum Command {
         /// Take it all back
         #[arg(long)]
         undo: bool,
+        /// Also bound the users of the policy by a packet filter that follows it
+        #[arg(long, conflicts_with = "undo")]
+        nftables: bool,
     },
     /// Say what is wrong with a policy file, without applying it
     Check {
@@ -48,6 +51,12 @@ pub enum Command {
         /// Do nothing if jumpd has looked at exactly this text before
         #[arg(long)]
         if_new: bool,
+    },
+    /// Have the packet filter of `setup --nftables` follow the policy in force now
+    Egress {
+        /// Only show the ruleset
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Say whether USER may reach HOST, by which rule, and when that changes
     Explain {

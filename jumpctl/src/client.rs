@@ -1,7 +1,7 @@
 //! One question to jumpd, one answer.
 
 use crate::error::Error;
-use jump_proto::{Channel, Reply, Request, SessionId, SessionInfo, paths};
+use jump_proto::{Channel, Egress, Reply, Request, SessionId, SessionInfo, paths};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,6 +91,28 @@ impl Jumpd {
         match self.ask(&question)? {
             Reply::Sessions { mut sessions, .. } => Ok(sessions.pop()),
             _ => Err(Error::WrongAnswer),
+        }
+    }
+
+    /// What the policy in force bounds all sessions to; names are looked up.
+    ///
+    /// # Errors
+    /// As [`Jumpd::ask`].
+    pub fn egress(&self) -> Result<Egress, Error> {
+        let channel = Channel::connect(&self.socket, SLOW)?;
+        channel.send(&Request::Egress)?;
+        let mut whole = Egress::default();
+        loop {
+            let reply = channel.recv()?.ok_or(jump_proto::ChannelError::Closed)?;
+            match refused(reply)? {
+                Reply::Egress { egress, more } => {
+                    whole.extend(egress);
+                    if !more {
+                        return Ok(whole);
+                    }
+                }
+                _ => return Err(Error::WrongAnswer),
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 mod cli;
 mod client;
 mod commands;
+pub mod egress;
 mod error;
 mod nss;
 mod output;

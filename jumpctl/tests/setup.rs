@@ -5,7 +5,8 @@
     reason = "a test that cannot go on should stop there"
 )]
 
-use jump_proto::{Applied, Channel, Reason, Reply, Request, Status};
+use jump_proto::{Applied, Channel, Egress, Reason, Reply, Request, Status};
+use jumpctl::egress;
 use jumpctl::setup::host::{Effective, Host, parse_effective};
 use jumpctl::setup::{Options, renew_drop_in, setup, undo};
 use jumpctl::{Jumpd, Outcome, Output};
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 const YES: Options = Options {
     yes: true,
     dry_run: false,
+    nftables: false,
 };
 
 /// What makes this host's sshd unhappy.
@@ -34,6 +36,12 @@ struct Room {
     calls: RefCell<Vec<String>>,
     /// Whether systemd listens for sshd.
     socket: Cell<bool>,
+    /// Whether the units of the packet filter are enabled.
+    filtered: Cell<bool>,
+    /// The last script that nft was given.
+    script: RefCell<String>,
+    /// Whether nft takes it.
+    nft: Cell<bool>,
 }
 
 impl Host for Room {
@@ -55,13 +63,33 @@ impl Host for Room {
         )))
     }
     fn systemctl(&self, arguments: &[&str]) -> Result<(), String> {
+        if let ["is-enabled", .., "jump-egress.service"] = arguments {
+            return self.filtered.get().then_some(()).ok_or_else(String::new);
+        }
         self.calls.borrow_mut().push(arguments.join(" "));
         match arguments {
+            ["enable", .., "jump-egress.timer"] => {
+                self.filtered.set(true);
+                Ok(())
+            }
+            ["disable", .., "jump-egress.timer"] => {
+                self.filtered.set(false);
+                Ok(())
+            }
             ["is-active", .., "ssh.socket" | "sshd.socket"] if !self.socket.get() => {
                 Err("inactive".to_owned())
             }
             _ => Ok(()),
         }
+    }
+    fn nft(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        if !self.nft.get() {
+            return Err("no nft here".to_owned());
+        }
+        if arguments == ["-f", "-"] {
+            *self.script.borrow_mut() = input.to_owned();
+        }
+        Ok(self.script.borrow().clone())
     }
     fn has_systemd(&self) -> bool {
         true
@@ -78,6 +106,9 @@ impl Room {
             sshd,
             calls: RefCell::default(),
             socket: Cell::new(false),
+            filtered: Cell::new(false),
+            script: RefCell::default(),
+            nft: Cell::new(true),
         };
         for (path, text) in [
             (
@@ -173,6 +204,15 @@ fn jumpd(directory: &Path, accepts: bool) -> Jumpd {
                     reason: Reason::PolicyInvalid,
                     report: "policy.toml:1:1: no".to_owned(),
                 },
+                Request::Egress => Reply::Egress {
+                    egress: Egress {
+                        gid: 66000,
+                        uids: vec![70001],
+                        ..Egress::default()
+                    },
+                    more: false,
+                },
+                Request::EgressLoaded { .. } => Reply::Done,
                 _ => Reply::Status(Status {
                     version: "0".to_owned(),
                     generation: None,
@@ -258,6 +298,7 @@ fn a_dry_run_writes_nothing() {
     let jumpd = jumpd(room.root.path(), true);
     let before = room.files();
     let dry = Options {
+        nftables: false,
         yes: false,
         dry_run: true,
     };
@@ -423,4 +464,65 @@ fn a_renewal_that_sshd_refuses_leaves_the_old_drop_in() {
     room.sshd = Sshd::RefusesTheDropIn;
     assert!(renew_drop_in(&room, &applied(&["jump-users"], &["robot"])).is_err());
     assert_eq!(fs::read(room.drop_in()).unwrap(), old);
+}
+
+#[test]
+fn the_packet_filter_comes_where_it_is_asked_for_and_goes_with_the_rest() {
+    let room = Room::new(Sshd::Content);
+    let jumpd = jumpd(room.root.path(), true);
+    fs::create_dir(room.path("/run")).unwrap();
+    assert_eq!(
+        setup(&room, &jumpd, YES, &mut silent()).unwrap(),
+        Outcome::Yes
+    );
+    assert!(room.script.borrow().is_empty(), "nobody asked for it");
+    assert!(!egress::follow(&room).unwrap());
+
+    let with = Options {
+        nftables: true,
+        ..YES
+    };
+    assert_eq!(
+        setup(&room, &jumpd, with, &mut silent()).unwrap(),
+        Outcome::Yes
+    );
+    let script = room.script.borrow().clone();
+    assert!(script.starts_with("add table inet jump_server\ndelete table inet jump_server\n"));
+    assert!(script.contains("elements = { 70001 }"), "{script}");
+    egress::compare(&room, &jumpd).unwrap();
+    assert!(egress::follow(&room).unwrap());
+    assert_eq!(
+        room.calls.borrow().last().map(String::as_str),
+        Some("restart jump-egress.service")
+    );
+
+    // Somebody else's hand in the table is seen, and taken back by the next run.
+    room.script.borrow_mut().push_str("accept all\n");
+    assert!(egress::compare(&room, &jumpd).is_err());
+    egress::run(&room, &jumpd, false, &mut silent()).unwrap();
+    assert_eq!(*room.script.borrow(), script);
+    egress::compare(&room, &jumpd).unwrap();
+
+    assert_eq!(undo(&room, YES, &mut silent()).unwrap(), Outcome::Yes);
+    assert_eq!(*room.script.borrow(), egress::ruleset::remove());
+    assert!(!room.filtered.get());
+    assert!(!room.path("/run/jump-egress").exists());
+    let again = undo(&room, YES, &mut silent()).unwrap();
+    assert_eq!(again, Outcome::Yes, "nothing is left to undo");
+}
+
+#[test]
+fn without_nft_setup_says_so_and_the_rest_stays_wired() {
+    let room = Room::new(Sshd::Content);
+    let jumpd = jumpd(room.root.path(), true);
+    fs::create_dir(room.path("/run")).unwrap();
+    room.nft.set(false);
+    let with = Options {
+        nftables: true,
+        ..YES
+    };
+    let said = setup(&room, &jumpd, with, &mut silent()).unwrap_err();
+    assert!(said.to_string().contains("no nft here"), "{said}");
+    assert!(room.drop_in().exists());
+    assert!(!room.filtered.get(), "no unit tries for ever");
 }

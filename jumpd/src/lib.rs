@@ -13,6 +13,7 @@ mod activity;
 #[cfg(test)]
 mod agreement;
 mod connection;
+mod egress;
 mod endings;
 mod flows;
 mod generation;

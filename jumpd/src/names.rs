@@ -9,6 +9,7 @@ use crate::state::complain;
 use jump_policy::Names;
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,13 @@ struct Cache {
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     cache: Mutex<Cache>,
+    /// A file that is written when a name has other addresses than before.
+    changed: Option<PathBuf>,
+}
+
+/// Whether the same addresses are in both, in whatever order.
+fn same(one: &[IpAddr], other: &[IpAddr]) -> bool {
+    one.len() == other.len() && one.iter().all(|address| other.contains(address))
 }
 
 fn canonical(address: IpAddr) -> IpAddr {
@@ -99,6 +107,23 @@ impl Resolver {
         };
         Self {
             cache: Mutex::new(cache),
+            changed: None,
+        }
+    }
+
+    /// A resolver that writes `file` anew whenever a name has other addresses than before: systemd watches it.
+    pub(crate) fn announcing(file: &Path) -> Self {
+        Self {
+            cache: Mutex::default(),
+            changed: Some(file.to_owned()),
+        }
+    }
+
+    fn announce(&self) {
+        let Some(file) = &self.changed else { return };
+        // The content says nothing: jumpd is asked for the addresses.
+        if let Err(e) = std::fs::write(file, "changed\n") {
+            complain(&format!("{}: {e}", file.display()));
         }
     }
 
@@ -145,9 +170,13 @@ impl Resolver {
         match found {
             Answer::Addresses(addresses) => {
                 cache.silent = None;
-                cache
+                let known = cache
                     .addresses
                     .insert(host.to_owned(), (Instant::now(), addresses.clone()));
+                drop(cache);
+                if known.is_none_or(|(_, known)| !same(&known, &addresses)) {
+                    self.announce();
+                }
                 addresses
             }
             // A resolver that fails or is silent takes nothing away from what is known, for a while.
@@ -228,8 +257,13 @@ impl Names for Resolver {
 /// Whether `address` is one of the host's resolvers (resolv.conf(5); glibc's default is loopback).
 #[must_use]
 pub(crate) fn is_resolver(address: IpAddr) -> bool {
-    let text = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-    resolvers(&text).contains(&canonical(address))
+    host_resolvers().contains(&canonical(address))
+}
+
+/// The host's resolvers.
+#[must_use]
+pub(crate) fn host_resolvers() -> Vec<IpAddr> {
+    resolvers(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default())
 }
 
 fn resolvers(resolv_conf: &str) -> Vec<IpAddr> {

@@ -205,6 +205,10 @@ impl Server {
                 self.jumpd.list_sessions(channel)?;
                 continue;
             }
+            if let Request::Egress = request {
+                self.jumpd.egress(channel)?;
+                continue;
+            }
             if let Request::SessionFailed { session, detail } = request {
                 self.jumpd.session_failed(&session, &detail);
                 continue;
@@ -224,6 +228,10 @@ impl Server {
             Request::Lifetime { login } => jumpd.lifetime(&login),
             Request::Apply => jumpd.apply(&self.store, operator::policy_file()),
             Request::ApplyIfNew => jumpd.apply_if_new(&self.store, operator::policy_file()),
+            Request::EgressLoaded { error } => {
+                jumpd.egress_loaded(error);
+                Reply::Done
+            }
             Request::Status => jumpd.status(),
             Request::Explain(ask) => jumpd.explain(&ask),
             Request::MfaEnroll { user, uid, confirm } => jumpd.mfa_enroll(&user, uid, confirm),

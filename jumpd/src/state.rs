@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use jump_audit::{AuditError, Event, Journal, Kind};
 use jump_mfa::FileStore;
 use jump_policy::{Policy, Subject};
-use jump_proto::{Login, Reason, Reply, SessionId};
+use jump_proto::{Login, Reason, Reply, SessionId, paths};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,8 @@ pub(crate) struct Jumpd {
     pub(crate) looked: Mutex<i64>,
     /// One apply at a time; what the file held when it was last looked at.
     pub(crate) applying: Mutex<Option<Look>>,
+    /// Why the packet filter does not follow the policy, where it was last said not to.
+    pub(crate) egress_error: Mutex<Option<String>>,
     pub(crate) names: Arc<Resolver>,
     pub(crate) second_factors: FileStore,
     journal: Journal,
@@ -112,7 +115,8 @@ impl Jumpd {
             marks: Mutex::new(HashMap::new()),
             looked: Mutex::new(0),
             applying: Mutex::default(),
-            names: Arc::new(Resolver::default()),
+            egress_error: Mutex::default(),
+            names: Arc::new(Resolver::announcing(Path::new(paths::NAMES_CHANGED))),
             second_factors,
             journal,
             clock: Clock::default(),

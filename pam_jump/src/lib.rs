@@ -15,6 +15,8 @@ mod ask;
 mod pam;
 mod scope;
 mod session;
+#[cfg(feature = "weaken")]
+mod weaken;
 
 use ::pam::constants::{PAM_DELETE_CRED, PamFlag, PamResultCode};
 use ::pam::module::{PamHandle, PamHooks};

@@ -9,10 +9,14 @@
 use crate::ask;
 use crate::pam::{self, Priority};
 use crate::scope::Member;
+#[cfg(feature = "weaken")]
+use crate::weaken::{install_session_filter, restrict_session};
 use ::pam::constants::PamResultCode;
 use ::pam::module::PamHandle;
 use jump_proto::handshake::{GuardAnswer, GuardHello};
 use jump_proto::{Channel, ChannelError, Reply, Request, SessionId, TIMEOUT, paths};
+#[cfg(not(feature = "weaken"))]
+use jump_sys::{landlock::restrict_session, seccomp::install_session_filter};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -154,8 +158,8 @@ fn place_guard(session: &SessionId) -> Result<Channel, Failure> {
     let broken = |what: &str, e: &dyn std::fmt::Display| Failure::Broken(format!("{what}: {e}"));
     let guard =
         Channel::connect(paths::GUARD_SOCKET, TIMEOUT).map_err(|e| broken("jump-guard", &e))?;
-    let landlock = jump_sys::landlock::restrict_session().map_err(|e| broken("landlock", &e))?;
-    let filter = jump_sys::seccomp::install_session_filter().map_err(|e| broken("seccomp", &e))?;
+    let landlock = restrict_session().map_err(|e| broken("landlock", &e))?;
+    let filter = install_session_filter().map_err(|e| broken("seccomp", &e))?;
     let hello = GuardHello {
         session: session.clone(),
         monitor: own_pid(),

@@ -57,11 +57,19 @@ impl Bastion {
     pub fn install(&self, package: &Path) -> Result<()> {
         install(self, package)?;
         self.sshd().make_patient()?;
-        let mark = self.journal.mark();
-        self.jumpctl("setup --yes")?.success()?;
-        self.sshd().wait_for(mark)?;
+        self.setup("setup --yes")?;
         self.save_policy(&self.policy())
             .context("the first policy is not applied")
+    }
+
+    /// A `jumpctl setup` of any kind, and the reload of sshd that comes with it.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn setup(&self, words: &str) -> Result<()> {
+        let mark = self.journal.mark();
+        self.jumpctl(words)?.success()?;
+        self.sshd().wait_for(mark)
     }
 
     fn sshd(&self) -> Sshd<'_> {

@@ -9,9 +9,10 @@ use crate::dns::NameServer;
 use crate::fragile::Pool;
 use crate::ground::Ground;
 use crate::machine::Machine;
-use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK, WORKBENCH};
+use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK, WEAK, WORKBENCH};
 use crate::seat::{self, TARGET_ACCOUNT};
 use crate::stock::Stock;
+use crate::weak::Weak;
 use anyhow::{Context, Result, bail, ensure};
 use once_cell::sync::OnceCell;
 use std::fs;
@@ -44,6 +45,7 @@ pub struct Lab {
     open: OnceCell<Bastion>,
     fragile: Pool,
     workbench: OnceCell<Arc<Machine>>,
+    weak: OnceCell<Weak>,
     /// Scenarios hold it shared; those that stop or break something hold it alone.
     pub peace: RwLock<()>,
 }
@@ -79,6 +81,7 @@ impl Lab {
             open: OnceCell::new(),
             fragile: Pool::default(),
             workbench: OnceCell::new(),
+            weak: OnceCell::new(),
             peace: RwLock::default(),
         })
     }
@@ -107,14 +110,25 @@ impl Lab {
     /// # Errors
     /// When it does not come up or the package cannot be installed.
     pub fn open_bastion(&self) -> Result<&Bastion> {
-        self.open.get_or_try_init(|| {
-            let machine = self.another(&OPEN)?;
-            self.introduce(&machine)?;
-            let open = Bastion::new(Arc::new(machine))?;
-            open.install(&package()?)?;
-            open.write(JUMP_SHELL, OPEN_SHELL)?;
-            Ok(open)
-        })
+        self.open.get_or_try_init(|| self.further_bastion(&OPEN))
+    }
+
+    /// A third bastion, as the open one, of which layers can be left out; the client knows it as `weak`.
+    ///
+    /// # Errors
+    /// When it does not come up, or its module is not built.
+    pub fn weak_bastion(&self) -> Result<&Weak> {
+        self.weak
+            .get_or_try_init(|| Weak::new(self.further_bastion(&WEAK)?))
+    }
+
+    fn further_bastion(&self, place: &Place) -> Result<Bastion> {
+        let machine = self.another(place)?;
+        self.introduce(&machine)?;
+        let bastion = Bastion::new(Arc::new(machine))?;
+        bastion.install(&package()?)?;
+        bastion.write(JUMP_SHELL, OPEN_SHELL)?;
+        Ok(bastion)
     }
 
     /// The host of [`Self::open_bastion`], if it is up.

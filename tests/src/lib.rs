@@ -15,6 +15,7 @@
 //! - [`bastion`]: a machine with the product installed and its policy;
 //!   [`stock`]: a jump host without us; [`fragile`]: bastions to be broken.
 //! - [`lab`]: bastion, two targets and a client; [`admin`]: who is hired there.
+//! - [`weak`]: a bastion of which layers can be left out.
 //! - [`story`]: what the scenarios use to say what they expect.
 //!
 //! The scenarios stand in `tests/tests/scenarios`, the attacks, by number, in
@@ -39,3 +40,4 @@ pub mod seat;
 mod sshd;
 pub mod stock;
 pub mod story;
+pub mod weak;

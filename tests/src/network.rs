@@ -91,6 +91,13 @@ pub const FRAGILE: [Place; 3] = [
         ..BASTION
     },
 ];
+/// A bastion of which layers can be left out.
+pub const WEAK: Place = Place {
+    name: "weak",
+    addresses: &["10.77.1.6/24", "fd77:1::6/64"],
+    second: &["10.77.2.6/24", "fd77:2::6/64"],
+    ..BASTION
+};
 /// The admins' machine.
 pub const CLIENT: Place = Place {
     name: "client",

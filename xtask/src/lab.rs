@@ -44,6 +44,7 @@ pub(crate) fn scenarios(suite: &str, filter: &[&str]) -> Outcome {
     tools::install(For::Lab)?;
     let package = packages::deb(PROFILE)?;
     attacks()?;
+    let weakened = packages::weakened(PROFILE)?;
     let mut command = cargo(&[
         "test",
         "--quiet",
@@ -57,6 +58,8 @@ pub(crate) fn scenarios(suite: &str, filter: &[&str]) -> Outcome {
     command
         .args(filter)
         .env("JUMP_DEB", package)
+        .env("JUMP_WEAK_PAM", weakened.module)
+        .env("JUMP_PROBE", weakened.probe)
         .env("JUMP_LAB_SUITE", suite);
     run(&mut command)
 }

@@ -59,6 +59,40 @@ pub(crate) fn deb(profile: &str) -> Result<PathBuf, String> {
     Ok(path)
 }
 
+/// What the lab needs beside the package: the PAM module of which each layer
+/// can be left out, and the program that tries every way to another host.
+pub(crate) struct Weakened {
+    pub(crate) module: PathBuf,
+    pub(crate) probe: PathBuf,
+}
+
+/// Builds it, away from everything that a package is made of.
+pub(crate) fn weakened(profile: &str) -> Result<Weakened, String> {
+    let directory = target().join("weakened");
+    let build = |words: &[&str]| {
+        run(
+            cargo(&["build", "--quiet", "--locked", "--profile", profile])
+                .arg("--target-dir")
+                .arg(&directory)
+                .args(words),
+        )
+    };
+    build(&["--package", "pam_jump", "--features", "weaken"])?;
+    build(&[
+        "--package",
+        "jump-sys",
+        "--features",
+        "attacks",
+        "--example",
+        "probe",
+    ])?;
+    let built = directory.join(profile);
+    Ok(Weakened {
+        module: built.join("libpam_jump.so"),
+        probe: built.join("examples/probe"),
+    })
+}
+
 /// Builds the rpm package; where it is.
 pub(crate) fn rpm(profile: &str) -> Result<PathBuf, String> {
     tools::cargo_tool("cargo-generate-rpm", "0.21.1")?;

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+mod egress;
 pub mod handshake;
 mod message;
 pub mod paths;
@@ -16,6 +17,7 @@ mod secret;
 mod words;
 
 pub use channel::{Channel, ChannelError, MAX_MESSAGE, PeerCredentials, TIMEOUT};
+pub use egress::{Egress, EgressReach};
 pub use message::*;
 pub use secret::Secret;
 pub use words::{Reason, SessionId, SessionIdError, Via};

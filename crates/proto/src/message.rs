@@ -135,6 +135,13 @@ pub enum Request {
     /// jumpctl: the same, unless jumpd has looked at exactly this content before, whatever it
     /// then thought of it. Answered as [`Request::Apply`], or by [`Reply::Done`].
     ApplyIfNew,
+    /// jumpctl: what the policy's users may reach at all. Answered by [`Reply::Egress`], one or more.
+    Egress,
+    /// jumpctl: what became of the ruleset made of that. Answered by [`Reply::Done`].
+    EgressLoaded {
+        /// Why it is not in force; absent when it is.
+        error: Option<String>,
+    },
     /// jumpctl: is jumpd there, and with what policy? Answered by [`Reply::Status`].
     Status,
     /// jumpctl: what would be answered? Answered by [`Reply::Explained`].
@@ -335,6 +342,13 @@ pub enum Reply {
         reason: Reason,
         /// The errors, rendered for a terminal, with line, column and the text underlined.
         report: String,
+    },
+    /// What the policy's users may reach at all.
+    Egress {
+        /// Some of it.
+        egress: crate::Egress,
+        /// Whether another message follows.
+        more: bool,
     },
     /// jumpd's state.
     Status(Status),

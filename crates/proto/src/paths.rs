@@ -10,6 +10,8 @@ pub const GUARD_SOCKET: &str = "/run/jump/guard.sock";
 pub const SHELL_SOCKET: &str = "/run/jump/shell.sock";
 /// What a restarted jumpd must still know; gone with a reboot (`jumpd`, 0700).
 pub const RUNTIME_STATE: &str = "/run/jump/state";
+/// Written by jumpd when a name of the policy has other addresses than before.
+pub const NAMES_CHANGED: &str = "/run/jump/state/names-changed";
 /// State that survives a reboot.
 pub const STATE: &str = "/var/lib/jump";
 /// Compiled policies, one directory each (`jumpd`, 0700).

@@ -162,6 +162,13 @@ impl RawAddress {
         Some(Self(bytes))
     }
 
+    /// The bytes, for calls that are not connect(2).
+    #[cfg(feature = "attacks")]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// No address: dissolves a connection (connect(2), `AF_UNSPEC`).
     #[must_use]
     pub fn unspecified() -> Self {

@@ -5,6 +5,7 @@
 //! behind `jump-policy.path` runs exactly this.
 
 use crate::client::Jumpd;
+use crate::egress;
 use crate::error::{Answer, Error, Outcome};
 use crate::output::{Output, printable_lines, remark};
 use crate::setup::{self, host::Host};
@@ -54,6 +55,8 @@ fn show(host: &dyn Host, reply: Reply, out: &mut Output) -> Answer {
         "The policy {} {state} as generation {}.",
         applied.policy, applied.generation
     ))?;
+    // Both are tried, whatever becomes of the other.
+    let egress = egress::follow(host);
     let sshd = setup::renew_drop_in(host, &applied).map_err(|e| {
         Error::failed(format!(
             "the policy is in force, but sshd is not told of it: {e}"
@@ -61,6 +64,9 @@ fn show(host: &dyn Host, reply: Reply, out: &mut Output) -> Answer {
     })?;
     if sshd {
         out.line("sshd's drop-in was renewed for the new groups and automation users.")?;
+    }
+    if egress? {
+        out.line("The egress ruleset follows.")?;
     }
     out.json(&serde_json::json!({
         "applied": true,

@@ -5,6 +5,7 @@
 //! than the policy says; a warning is for the admin to weigh.
 
 use crate::client::Jumpd;
+use crate::egress;
 use crate::error::{Answer, Error, Outcome};
 use crate::output::{Output, printable_lines};
 use crate::policy_file;
@@ -68,6 +69,7 @@ pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, out: &mut Output) -> Answer {
     wiring(host, status.as_ref(), &mut findings);
     sshd(host, policy.as_ref(), &mut findings);
     units(host, &mut findings);
+    packet_filter(host, jumpd, &mut findings);
     kernel(host, &mut findings);
     second_factors(jumpd, &mut findings);
     report(&findings.0, out)
@@ -287,6 +289,18 @@ fn units(host: &dyn Host, findings: &mut Findings) {
             &format!("{unit} is active"),
             format!("{unit} is not active; `systemctl enable --now {unit}`"),
         );
+    }
+}
+
+/// Where `setup --nftables` was done.
+fn packet_filter(host: &dyn Host, jumpd: &Jumpd, findings: &mut Findings) {
+    const CHECK: &str = "egress";
+    if !egress::is_set_up(host) {
+        return;
+    }
+    match egress::compare(host, jumpd) {
+        Ok(()) => findings.ok(CHECK, "the packet filter is what the policy in force says"),
+        Err(why) => findings.red(CHECK, why),
     }
 }
 

@@ -14,6 +14,7 @@ mod who_can;
 
 use crate::cli::Command;
 use crate::client::Jumpd;
+use crate::egress;
 use crate::error::{Answer, Error, need_root, policy_path};
 use crate::output::Output;
 use crate::setup::{self, host::ThisHost};
@@ -48,8 +49,17 @@ pub(crate) fn run(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
 fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
     match command {
         Command::Check { .. } | Command::Audit { .. } => Err(Error::WrongAnswer),
-        Command::Setup { yes, dry_run, undo } => {
-            let options = setup::Options { yes, dry_run };
+        Command::Setup {
+            yes,
+            dry_run,
+            undo,
+            nftables,
+        } => {
+            let options = setup::Options {
+                yes,
+                dry_run,
+                nftables,
+            };
             if undo {
                 setup::undo(&ThisHost, options, out)
             } else {
@@ -58,6 +68,7 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
         }
         Command::Diff { file } => diff::run(policy_path(file.as_deref()), out),
         Command::Apply { if_new } => apply::run(&ThisHost, jumpd, if_new, out),
+        Command::Egress { dry_run } => egress::run(&ThisHost, jumpd, dry_run, out),
         Command::Explain {
             user,
             destination,

@@ -30,6 +30,11 @@ pub trait Host {
     /// # Errors
     /// What systemctl said.
     fn systemctl(&self, arguments: &[&str]) -> Result<(), String>;
+    /// `nft` with these arguments and this input; what it printed.
+    ///
+    /// # Errors
+    /// What nft said.
+    fn nft(&self, arguments: &[&str], input: &str) -> Result<String, String>;
     /// Whether systemd runs this host.
     fn has_systemd(&self) -> bool;
     /// A name for now, fit for a file name.
@@ -40,6 +45,7 @@ pub trait Host {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ThisHost;
 
+const NFT: &str = "/usr/sbin/nft";
 const SSHD: &str = "/usr/sbin/sshd";
 const MISSING_DIRECTORY: &str = "Missing privilege separation directory: ";
 
@@ -60,6 +66,13 @@ impl Host for ThisHost {
 
     fn systemctl(&self, arguments: &[&str]) -> Result<(), String> {
         run("systemctl", arguments).map(drop)
+    }
+
+    fn nft(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        if !Path::new(NFT).exists() {
+            return Err(format!("{NFT} is not there; install the package nftables"));
+        }
+        run_with(NFT, arguments, input)
     }
 
     fn has_systemd(&self) -> bool {
@@ -107,12 +120,30 @@ fn sshd(arguments: &[&str]) -> Result<String, String> {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(program)
+    run_with(program, arguments, "")
+}
+
+fn run_with(program: &str, arguments: &[&str], input: &str) -> Result<String, String> {
+    let cannot = |e| format!("cannot run {program}: {e}");
+    let mut child = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| format!("cannot run {program}: {e}"))?;
+        .stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(cannot)?;
+    // The programs that are given input read all of it before they print.
+    if let Some(mut stdin) = child.stdin.take() {
+        use std::io::Write as _;
+        // One that ends early says why itself.
+        let _closed = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(cannot)?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

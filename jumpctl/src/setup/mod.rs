@@ -22,6 +22,7 @@ pub use check::{USERS_ASKED, differences, pam_module, penalties_hint, way_to_dro
 pub use undo::undo;
 
 use crate::client::Jumpd;
+use crate::egress;
 use crate::error::{Answer, Error, Outcome};
 use crate::output::{Output, printable_lines, remark};
 use crate::policy_file;
@@ -54,6 +55,8 @@ pub struct Options {
     pub yes: bool,
     /// Only show.
     pub dry_run: bool,
+    /// Also make the packet filter that follows the policy.
+    pub nftables: bool,
 }
 
 /// The answer under `--json`.
@@ -63,6 +66,8 @@ struct Report {
     files: Vec<FileReport>,
     policy: Option<Applied>,
     rejected: Option<String>,
+    /// Whether this setup made the egress ruleset.
+    egress: bool,
     hints: Vec<String>,
 }
 
@@ -92,6 +97,9 @@ pub fn setup(host: &dyn Host, jumpd: &Jumpd, options: Options, out: &mut Output)
         hints: penalties_hint(&root_before),
         ..Report::default()
     };
+    if options.nftables {
+        show_egress(jumpd, out)?;
+    }
     let go = show_and_ask(&plan.changes, options, out)?;
     report.files = plan
         .changes
@@ -119,6 +127,14 @@ pub fn setup(host: &dyn Host, jumpd: &Jumpd, options: Options, out: &mut Output)
     }
     plan.remember(host)?;
     report.written = true;
+    if options.nftables {
+        egress::set_up(host, jumpd).map_err(|e| {
+            Error::failed(format!(
+                "sshd, PAM and nsswitch are wired, but there is no egress ruleset: {e}"
+            ))
+        })?;
+        report.egress = true;
+    }
     tell(&report, out)?;
     out.json(&report)?;
     Ok(Outcome::from_bool(report.rejected.is_none()))
@@ -294,6 +310,16 @@ pub fn member(automation: bool) -> Member {
     }
 }
 
+/// Shows the ruleset of the policy in force; there may be none yet.
+fn show_egress(jumpd: &Jumpd, out: &mut Output) -> Result<(), Error> {
+    match jumpd.egress() {
+        Ok(bound) => out.line(egress::ruleset::render(&bound)),
+        Err(e) => out.line(format_args!(
+            "The egress ruleset is made when a policy is in force ({e})."
+        )),
+    }
+}
+
 /// Shows every diff; true if the files are to be written.
 fn show_and_ask(changes: &[Change], options: Options, out: &mut Output) -> Result<bool, Error> {
     for change in changes {
@@ -305,7 +331,7 @@ fn show_and_ask(changes: &[Change], options: Options, out: &mut Output) -> Resul
     if options.dry_run {
         return Ok(false);
     }
-    if options.yes || changes.is_empty() {
+    if options.yes || (changes.is_empty() && !options.nftables) {
         return Ok(true);
     }
     if out.is_json() || !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
@@ -431,6 +457,9 @@ fn tell(report: &Report, out: &mut Output) -> Result<(), Error> {
         out.line(
             "This host is a jump server. Root and users outside the policy log in as before.",
         )?;
+    }
+    if report.egress {
+        out.line("A packet filter bounds its users to the targets of the policy, and follows it.")?;
     }
     for hint in &report.hints {
         out.line(format_args!("\n{hint}"))?;

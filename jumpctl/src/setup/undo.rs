@@ -13,6 +13,7 @@ use super::{
     BACKUPS, NSSWITCH, Options, drop_in, file_report, lock, pam, reload_sshd, show_and_ask,
 };
 use super::{take_back, write_all};
+use crate::egress;
 use crate::error::{Answer, Error, Outcome};
 use crate::output::{Output, remark};
 use jump_proto::paths;
@@ -71,13 +72,20 @@ impl NsswitchRecord {
 /// When a file cannot be read or written; what was written is taken back then.
 pub fn undo(host: &dyn Host, options: Options, out: &mut Output) -> Answer {
     let changes = plan(host)?;
-    if changes.is_empty() {
+    let filtered = egress::is_there(host);
+    if filtered {
+        out.line(format_args!(
+            "The table {} of nftables and the units that keep it go.",
+            egress::ruleset::TABLE
+        ))?;
+    }
+    if changes.is_empty() && !filtered {
         out.line("Nothing to undo: sshd, PAM and nsswitch are not wired.")?;
     } else if !show_and_ask(&changes, options, out)? {
         out.json(&reports(&changes, false))?;
         return Ok(Outcome::from_bool(options.dry_run));
     }
-    if options.dry_run || changes.is_empty() {
+    if options.dry_run || (changes.is_empty() && !filtered) {
         out.json(&reports(&changes, false))?;
         return Ok(Outcome::Yes);
     }
@@ -101,6 +109,10 @@ pub fn undo(host: &dyn Host, options: Options, out: &mut Output) -> Answer {
         ));
     }
     NsswitchRecord::forget(host);
+    // Last, and not in the way of the rest: a bound too many lets nobody in.
+    if filtered && let Err(e) = egress::take_down(host) {
+        remark(e);
+    }
     for change in &changes {
         out.line(format_args!("Restored {}", change.path.display()))?;
     }

@@ -128,6 +128,7 @@ pub(crate) fn every_service_is_confined(lab: &Lab) -> Result<()> {
         "jump-guard.service",
         "jump-policy.service",
         "jump-policy-again.service",
+        "jump-egress.service",
     ] {
         let output = lab
             .bastion

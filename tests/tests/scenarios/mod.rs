@@ -12,6 +12,7 @@ mod faults;
 mod forwards;
 mod guard;
 mod installation;
+mod layers;
 mod logins;
 mod policy;
 mod saving;
@@ -71,6 +72,11 @@ stories! {
     beside policy::explain_says_what_the_guard_does,
     beside saving::every_save_comes_into_force,
     beside saving::a_policy_that_cannot_be_read_names_its_cure,
+    beside layers::the_packaged_module_cannot_be_weakened,
+    beside layers::landlock_alone_stops_every_tcp_connect,
+    beside layers::the_filter_alone_stops_every_way,
+    beside layers::the_packet_filter_alone_bounds_sessions_to_the_policy,
+    beside layers::the_packet_filter_follows_a_name,
     beside events::the_whole_trail_of_a_session_is_in_the_journal,
     beside guard::a_session_dies_with_its_guard,
     beside guard::an_operator_ends_a_session_without_a_channel,
@@ -87,6 +93,7 @@ stories! {
     beside stopped::fault_a_stopped_listener_refuses_logins_in_time,
     beside stopped::fault_a_stopped_guard_keeps_nobody_waiting,
     beside names::fault_a_resolver_that_never_answers_holds_nobody_up,
+    beside journal::fault_a_full_journal_allows_what_syslog_takes_and_then_nothing,
     beside journal::fault_without_journald_syslog_must_take_the_event,
     beside state::fault_a_state_that_cannot_be_written_lets_nobody_in,
     beside state::fault_state_that_lost_its_end_opens_nothing,

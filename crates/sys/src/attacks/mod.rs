@@ -8,11 +8,13 @@
 mod foreign;
 mod lines;
 mod probe;
+mod ring;
 mod table;
 
 pub use foreign::{Abi, call_by, numbers};
 pub use lines::probes;
 pub use probe::{Arg, File, Outcome, Probe, Targets};
+pub use ring::connect_by_ring;
 pub use table::{errno_name, table};
 
 use crate::{check, check_int};

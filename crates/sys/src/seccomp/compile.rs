@@ -157,3 +157,9 @@ pub fn compile(rows: &[Row]) -> Vec<sock_filter> {
 pub fn session_filter() -> Vec<sock_filter> {
     compile(rows())
 }
+
+/// Lets every call through, those of foreign architectures included.
+#[cfg(feature = "weaken")]
+pub(super) fn open_filter() -> Vec<sock_filter> {
+    vec![ret(Action::Allow)]
+}

@@ -84,6 +84,25 @@ pub fn install_session_filter_without_waitkill() -> Result<SessionFilter, Instal
         .map_err(InstallError::Kernel)
 }
 
+/// A filter that refuses nothing and notifies nobody, with a listener: the guard
+/// stands at its post, and the layer is off. For a test build that shows what
+/// the other layers do alone.
+///
+/// # Errors
+/// As [`install_session_filter`].
+#[cfg(feature = "weaken")]
+pub fn install_open_filter() -> Result<SessionFilter, InstallError> {
+    load(
+        &mut super::compile::open_filter(),
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+    )
+    .map(|listener| SessionFilter {
+        listener,
+        waitkill: true,
+    })
+    .map_err(InstallError::Kernel)
+}
+
 fn install(flags: libc::c_ulong) -> io::Result<OwnedFd> {
     load(&mut session_filter(), flags)
 }

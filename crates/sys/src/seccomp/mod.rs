@@ -19,6 +19,8 @@ pub use call::{Call, Connect, Foreign};
 pub use compile::{ARCH, compile, session_filter};
 #[cfg(feature = "attacks")]
 pub(crate) use install::install_listener;
+#[cfg(feature = "weaken")]
+pub use install::install_open_filter;
 #[cfg(feature = "attacks")]
 pub use install::install_session_filter_without_waitkill;
 pub use install::{InstallError, SessionFilter, install_session_filter};

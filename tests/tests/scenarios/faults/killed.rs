@@ -2,7 +2,7 @@
 //! point of its work, of sshd's monitor.
 
 use super::{
-    DB1, LIMIT, Visit, a_second_at_most, gets_through, no_guard_is_left, root_logs_in, within,
+    DB1, DB2, LIMIT, Visit, a_second_at_most, gets_through, no_guard_is_left, root_logs_in, within,
 };
 use anyhow::{Context, Result, ensure};
 use jump_lab::lab::Lab;
@@ -181,30 +181,32 @@ fn die(visit: &Visit<'_>, point: &Point, habits: &Habits) -> Result<()> {
     Ok(())
 }
 
-/// Given sessions whose sshd monitor is killed, so that nobody closes their PAM session, then they stay guarded, end when their client or an operator ends them, and say so.
+/// Given a session whose sshd monitor is killed, so that nobody closes its PAM session, then it is guarded for as long as it lives, and three seconds after its client has gone nothing of it is left.
 pub(crate) fn fault_a_session_without_sshds_monitor_is_guarded_and_ends(lab: &Lab) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        for (name, by_operator) in [("nils", false), ("nina", true)] {
-            let mut visit = Visit::begin(lab, bastion, name)?;
-            bastion
-                .shell(&format!("pkill -KILL -f '{name} \\[priv\\]'"))
-                .run()?
-                .success()?;
-            visit.flow_goes_on()?;
-            visit.forwards_as_before()?;
-            let session = visit.session()?;
-            if by_operator {
-                visit.is_gone_within_a_second_of(&format!("jumpctl sessions kill {session}"))?;
-                ensure!(
-                    visit.master.wait(PATIENCE)?.code() != 0,
-                    "the client lives on"
-                );
-                visit.admin.event("session.closed")?;
-            } else {
-                visit.leave()?;
-            }
-            no_guard_is_left(bastion)?;
-        }
-        Ok(())
+        let visit = Visit::begin(lab, bastion, "nils")?;
+        bastion
+            .shell("pkill -KILL -f 'nils \\[priv\\]'")
+            .run()?
+            .success()?;
+        let refused = visit.forward(&format!("{DB2}:{ECHO}"))?;
+        ensure!(refused.stdout.is_empty(), "{refused}");
+        root_logs_in(bastion, &visit.admin.seat)?;
+        let watch = visit.watch_the_end("true")?;
+        let Visit {
+            admin,
+            master,
+            flow,
+            ..
+        } = visit;
+        drop((flow, master));
+        let output = watch.wait(PATIENCE)?.success()?;
+        ensure!(
+            output.text().parse::<u128>()? <= LIMIT.as_millis(),
+            "{output}"
+        );
+        within(LIMIT, "session.closed", || admin.event("session.closed"))?;
+        no_guard_is_left(bastion)?;
+        gets_through(bastion, &admin)
     })
 }
