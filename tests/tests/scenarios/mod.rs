@@ -5,6 +5,7 @@ use faults::{clock, journal, killed, names, state, stopped, upgrade};
 use jump_lab::lab::Lab;
 use jump_lab::seat::{Seat, append};
 
+mod agreement;
 pub(crate) mod clients;
 mod events;
 mod failures;
@@ -70,6 +71,7 @@ stories! {
     beside policy::a_broken_edit_changes_nothing,
     beside policy::what_a_saved_edit_forbids_is_cut,
     beside policy::explain_says_what_the_guard_does,
+    beside agreement::explain_pam_and_the_guard_agree,
     beside saving::every_save_comes_into_force,
     beside saving::a_policy_that_cannot_be_read_names_its_cure,
     beside layers::the_packaged_module_cannot_be_weakened,
