@@ -5,8 +5,8 @@
 //! seed that a failure names; `JUMP_SEED` tells another.
 
 use anyhow::{Context, Result, ensure};
-use jump_lab::journal::Entry;
 use jump_lab::admin::Admin;
+use jump_lab::journal::Entry;
 use jump_lab::lab::Lab;
 use jump_lab::network::{BASTION, CLIENT, DB1, DB2, ECHO, QUARTER, UNLISTED};
 use jump_lab::policy::window_closed_now;
@@ -248,6 +248,8 @@ fn case(lab: &Lab, admin: &Admin<'_>, dice: &mut Dice) -> Result<bool> {
         );
     }
     session.kill();
+    // A killed ssh leaves its socket, and the next would share nothing.
+    std::fs::remove_file(admin.seat.path("master"))?;
     Ok(true)
 }
 
