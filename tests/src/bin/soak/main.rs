@@ -101,6 +101,7 @@ fn soak(ground: &Ground, suite: &str, sessions: usize, length: Duration) -> Resu
     let mut forwards = Forwards::open(&fleet, sessions, FORWARDS)?;
     say(begin, &format!("{} forwards are open", forwards.count()));
 
+    let begun = watch.sample()?;
     let held = Instant::now();
     let (mut applied, mut restarted, mut sampled) = (held, held, held);
     let (mut applies, mut restarts) = (0, 0);
@@ -153,6 +154,7 @@ fn soak(ground: &Ground, suite: &str, sessions: usize, length: Duration) -> Resu
         println!("{name:>12}  {before:>10}  {full:>10}  {after:>10}");
     }
     let mut wrong = before.leaks(&after);
+    wrong.extend(begun.growth(&full));
     wrong.extend(books::check(&lab, mark, sessions, &sent));
     wrong.extend(forwards.trouble());
     for trouble in wrong.iter().take(30) {
