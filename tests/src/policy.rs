@@ -40,6 +40,11 @@ impl PolicyText {
         self.parts.insert(name.to_owned(), part);
     }
 
+    /// Adds tables that belong to no admin, to be taken out by the same name.
+    pub fn add_tables(&mut self, name: &str, tables: &str) {
+        self.parts.insert(name.to_owned(), format!("\n{tables}\n"));
+    }
+
     /// Changes an admin's part.
     pub fn replace(&mut self, name: &str, old: &str, new: &str) {
         if let Some(part) = self.parts.get_mut(name) {

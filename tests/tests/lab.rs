@@ -22,6 +22,8 @@ mod scenarios;
 
 /// Asks for the document instead of a run.
 const KNOWN_ATTACKS: &str = "--known-attacks";
+/// Parts of the names of those that are to run, separated by spaces.
+const FILTERS: &str = "JUMP_LAB_FILTERS";
 /// How many scenarios run side by side unless `--test-threads` says otherwise: most of them wait most of the time.
 const SIDE_BY_SIDE: usize = 4;
 
@@ -65,7 +67,12 @@ fn trees(suite: &str, arguments: &Arguments) -> anyhow::Result<()> {
 /// What there is to run: the last scenario looks back at everything, so attacks come first.
 fn all() -> impl Iterator<Item = &'static Scenario> {
     let attacks = ATTACKS.iter().flat_map(|attack| attack.tests);
-    attacks.chain(SCENARIOS)
+    let wanted = std::env::var(FILTERS).unwrap_or_default();
+    let is_wanted = move |scenario: &&Scenario| {
+        let mut words = wanted.split_whitespace().peekable();
+        words.peek().is_none() || words.any(|word| scenario.name.contains(word))
+    };
+    attacks.chain(SCENARIOS).filter(is_wanted)
 }
 
 #[expect(

@@ -16,6 +16,7 @@ mod installation;
 mod layers;
 mod logins;
 mod policy;
+mod revocation;
 mod saving;
 mod shell;
 
@@ -80,6 +81,13 @@ stories! {
     beside layers::the_packet_filter_alone_bounds_sessions_to_the_policy,
     beside layers::the_packet_filter_follows_a_name,
     beside events::the_whole_trail_of_a_session_is_in_the_journal,
+    beside revocation::a_target_taken_away_cuts_only_its_connections,
+    beside revocation::a_window_that_closes_takes_what_it_gave_and_no_more,
+    beside revocation::an_end_by_the_clock_takes_everything,
+    beside revocation::a_lock_out_ends_the_sessions_of_its_user,
+    beside revocation::the_user_is_told_before_the_end,
+    alone revocation::a_session_that_nobody_uses_ends,
+    alone revocation::a_session_opens_no_more_connections_than_it_may,
     beside guard::a_session_dies_with_its_guard,
     beside guard::an_operator_ends_a_session_without_a_channel,
     alone guard::without_a_guard_no_session_stays,
