@@ -18,7 +18,7 @@ use crate::post::attach;
 use crate::refusals::{Refusal, Refusals};
 use crate::report::complain;
 use jump_proto::{Channel, Push, Reason, Reply, Request, SessionId, TIMEOUT};
-use jump_sys::process::allow_interrupts;
+use jump_sys::process::{PidFd, allow_interrupts};
 use jump_sys::seccomp::{Answer, Listener, Notification};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Read, Write};
@@ -45,6 +45,8 @@ const WATCH: u16 = 100;
 const PRESS: u16 = 25;
 /// How long after losing jumpd it is tried again at first.
 const SOON: Duration = Duration::from_millis(50);
+/// How long a session's last processes may outlive sshd's monitor.
+const GOODBYE: Duration = Duration::from_millis(200);
 /// How long between two tries to reach jumpd, at the most.
 const AGAIN: Duration = Duration::from_secs(1);
 /// A thread here needs no more.
@@ -227,23 +229,34 @@ fn watch(guard: &Arc<Guard>, mut woken: &UnixStream) {
     let mut end: Option<End> = None;
     let mut last_tick = Instant::now();
     let mut last_watch = Instant::now();
+    let sshd = guard
+        .members()
+        .monitor()
+        .and_then(|monitor| PidFd::open_process(monitor).ok());
+    let mut left: Option<Instant> = None;
     loop {
         let pause = match (&end, guard.connects.waiting()) {
             (Some(_), _) => PRESS,
-            (None, _) if guard.cuts.pending() => PRESS,
+            (None, _) if guard.cuts.pending() || left.is_some() => PRESS,
             (None, true) => WATCH,
             (None, false) => TICK,
         };
-        let mut fds = [
+        let mut fds = vec![
             PollFd::new(guard.listener.as_fd(), PollFlags::POLLIN),
             PollFd::new(woken.as_fd(), PollFlags::POLLIN),
         ];
+        // Ready for ever once it is dead (pidfd_open(2)).
+        let alive = sshd.as_ref().filter(|_| left.is_none());
+        fds.extend(alive.map(|sshd| PollFd::new(sshd.as_fd(), PollFlags::POLLIN)));
         if poll(&mut fds, PollTimeout::from(pause)).is_err() {
             // EINTR; a tick that comes early does no harm.
             continue;
         }
         let events = fds[0].revents().unwrap_or(PollFlags::empty());
         let news = fds[1].any().unwrap_or(false);
+        if fds.get(2).is_some_and(|fd| fd.any().unwrap_or(false)) {
+            left = Some(Instant::now());
+        }
         if events.contains(PollFlags::POLLIN) {
             receive(guard);
         } else if events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
@@ -262,6 +275,9 @@ fn watch(guard: &Arc<Guard>, mut woken: &UnixStream) {
         if last_tick.elapsed() >= Duration::from_millis(TICK.into()) {
             last_tick = Instant::now();
             guard.members().look();
+        }
+        if left.is_some_and(|since| since.elapsed() > GOODBYE) {
+            guard.end_because("sshd has left it");
         }
         if guard.ends.is_over() {
             guard.end_because("its time is over");

@@ -7,7 +7,7 @@
 
 use crate::places::Places;
 use crate::post::serve;
-use crate::report::complain;
+use crate::report::{complain, never_wait};
 use crate::stopped::Stopped;
 use jump_proto::{Channel, paths};
 use jump_sys::process::{Fork, disown_children, fork, set_name, set_nondumpable};
@@ -59,6 +59,7 @@ fn prepare() -> io::Result<UnixListener> {
                 paths::GUARD_SOCKET
             ))
         })?;
+    never_wait();
     set_nondumpable()?;
     disown_children()?;
     // It is SOCK_SEQPACKET; std only needs a descriptor to accept from.

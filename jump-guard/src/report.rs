@@ -3,6 +3,17 @@
 use std::fmt::Display;
 use std::io::Write;
 
+/// Makes stderr lose lines rather than wait: journald may be stopped, and a session must not hang on that.
+pub(crate) fn never_wait() {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let stderr = std::io::stderr();
+    if let Ok(flags) = fcntl(&stderr, FcntlArg::F_GETFL) {
+        let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
+        // Where it cannot be set, lines may wait as they did.
+        let _set = fcntl(&stderr, FcntlArg::F_SETFL(flags));
+    }
+}
+
 /// Writes one line to stderr. Control characters are escaped: part of it may
 /// come from a session.
 pub(crate) fn complain(line: impl Display) {

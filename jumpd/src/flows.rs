@@ -61,8 +61,12 @@ impl Jumpd {
             session.sent = session.sent.saturating_add(sent);
             session.received = session.received.saturating_add(received);
             let id = session.id.clone();
-            // Its end is a sign of use, but for a cut.
+            // A guard that dies takes the session's processes, and so its connections, along.
+            let guard_lost =
+                session.was_guarded && session.guard.is_none() && session.gone_since.is_none();
             let why = flow.revoked.map(|(why, _)| why).or(session.ending);
+            let why = why.or(guard_lost.then_some(Reason::GuardLost));
+            // Its end is a sign of use, but for a cut.
             if why.is_none() {
                 session.is_active();
             }

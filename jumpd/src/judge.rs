@@ -86,6 +86,7 @@ impl Jumpd {
             return refused(Reason::NoSession, "no such session");
         };
         session.opened |= opens;
+        session.was_guarded = true;
         session.guard = Some(Guard {
             pid,
             push: Arc::clone(push),

@@ -454,6 +454,7 @@ impl Jumpd {
             rate: Rate::default(),
             ending: None,
             guard: None,
+            was_guarded: false,
             unguarded_since: Instant::now(),
             gone_since: None,
         };

@@ -6,7 +6,7 @@ use crate::generation::Store;
 use crate::host;
 use crate::operator;
 use crate::sessions::Sessions;
-use crate::state::{Jumpd, complain, refused};
+use crate::state::{Jumpd, complain, never_wait, refused};
 use jump_audit::Journal;
 use jump_mfa::FileStore;
 use jump_proto::{
@@ -47,6 +47,7 @@ pub fn run() -> ExitCode {
 }
 
 fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
+    never_wait();
     jump_sys::process::set_nondumpable()?;
     let mut doors = Vec::new();
     let mut ends = None;

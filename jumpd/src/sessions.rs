@@ -125,6 +125,9 @@ pub(crate) struct Session {
     /// The guard, while it is connected.
     #[serde(skip)]
     pub(crate) guard: Option<Guard>,
+    /// Whether a guard was at its post in the life of this jumpd.
+    #[serde(skip)]
+    pub(crate) was_guarded: bool,
     /// When the session began to be without a guard.
     #[serde(skip, default = "Instant::now")]
     pub(crate) unguarded_since: Instant,
@@ -443,6 +446,7 @@ mod tests {
             rate: Rate::default(),
             ending: None,
             guard: None,
+            was_guarded: false,
             unguarded_since: Instant::now(),
             gone_since: None,
         }

@@ -269,6 +269,15 @@ pub(crate) fn refused(reason: Reason, message: impl Into<String>) -> Reply {
     }
 }
 
+/// Makes standard error lose lines rather than wait: journald may be stopped, and no answer must hang on that.
+pub(crate) fn never_wait() {
+    let stderr = std::io::stderr();
+    if let Ok(flags) = rustix::fs::fcntl_getfl(&stderr) {
+        // Where it cannot be set, lines may wait as they did.
+        let _set = rustix::fs::fcntl_setfl(&stderr, flags | rustix::fs::OFlags::NONBLOCK);
+    }
+}
+
 /// One line on standard error, which systemd keeps in the journal.
 pub(crate) fn complain(text: &str) {
     use std::io::Write;

@@ -385,7 +385,7 @@ fn start_units(host: &dyn Host) -> Result<(), Error> {
         remark("systemd does not run here; start jumpd, jump-guard and a reload of sshd yourself");
         return Ok(());
     }
-    let mut arguments = vec!["enable", "--now", "--quiet"];
+    let mut arguments = vec!["enable", "--now"];
     arguments.extend(UNITS);
     host.systemctl(&arguments).map_err(Error::Failed)
 }
