@@ -12,6 +12,7 @@ pub mod accounts;
 mod activity;
 #[cfg(test)]
 mod agreement;
+pub mod asked;
 mod connection;
 mod egress;
 mod endings;

@@ -49,6 +49,8 @@ pub enum Kind {
     Workbench,
     /// A server with OpenSSH's own regression tests.
     Regress,
+    /// A jump host without us: what others use in our place is installed, and not configured.
+    Stock,
 }
 
 impl Kind {
@@ -58,6 +60,7 @@ impl Kind {
             Self::Server => "base",
             Self::Workbench => "workbench",
             Self::Regress => "regress",
+            Self::Stock => "stock",
         }
     }
 
@@ -76,6 +79,13 @@ impl Kind {
             ],
             // telnet: login-timeout opens its silent connection with it, and says nothing when it is missing.
             Self::Regress => &["openssh-tests", "make", "telnet"],
+            Self::Stock => &[
+                "faketime",
+                "libnss-extrausers",
+                "libpam-google-authenticator",
+                "libpam-oath",
+                "python3-paramiko",
+            ],
         }
     }
 }

@@ -92,7 +92,7 @@ impl Lab {
     /// When it does not come up.
     pub fn stock(&self) -> Result<&Stock> {
         self.stock.get_or_try_init(|| {
-            let machine = self.another(&STOCK)?;
+            let machine = self.another_of(Kind::Stock, &STOCK)?;
             self.introduce(&machine)?;
             Stock::new(machine)
         })

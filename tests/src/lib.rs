@@ -34,6 +34,7 @@ pub mod journal;
 pub mod lab;
 pub mod machine;
 pub mod network;
+pub mod peculiar;
 pub mod policy;
 pub mod process;
 pub mod seat;

@@ -61,6 +61,10 @@ fn trees(suite: &str, arguments: &Arguments) -> anyhow::Result<()> {
     if NEED_WORKBENCH.iter().any(|name| chosen(name)) {
         base::tree_of(suite, Kind::Workbench)?;
     }
+    let mut attacks = ATTACKS.iter().flat_map(|attack| attack.tests);
+    if attacks.any(|attack| chosen(attack.name)) {
+        base::tree_of(suite, Kind::Stock)?;
+    }
     Ok(())
 }
 

@@ -18,11 +18,16 @@ const BEGIN_UNENDED: &[u8] =
     b"# >>> jump-server: written by jumpctl setup (the line above had no line end)";
 const END: &[u8] = b"# <<< jump-server";
 
+/// Root is led past the module, so that root logs in even where the module's file is gone;
+/// anybody else is refused then.
 const LOGIN_LINES: &[u8] = b"\
+auth    [success=1 default=ignore] pam_succeed_if.so quiet user = root
 auth    [success=done ignore=ignore default=die] pam_jump.so
+account [success=1 default=ignore] pam_succeed_if.so quiet user = root
 account [success=ok ignore=ignore default=die]   pam_jump.so
 ";
 const SESSION_LINES: &[u8] = b"\
+session [success=1 default=ignore] pam_succeed_if.so quiet user = root
 session [success=ok ignore=ignore default=die]   pam_jump.so
 ";
 
@@ -151,17 +156,24 @@ mod tests {
     fn login_lines_come_first_and_the_session_line_last() {
         let text = String::from_utf8(insert(DEBIAN).unwrap()).unwrap();
         let lines: Vec<&str> = text.lines().filter(|l| !l.starts_with('#')).collect();
+        let root_passes = |phase: &str| {
+            format!("{phase} [success=1 default=ignore] pam_succeed_if.so quiet user = root")
+        };
         assert_eq!(
-            lines[0],
-            "auth    [success=done ignore=ignore default=die] pam_jump.so"
+            lines[..4],
+            [
+                root_passes("auth   ").as_str(),
+                "auth    [success=done ignore=ignore default=die] pam_jump.so",
+                root_passes("account").as_str(),
+                "account [success=ok ignore=ignore default=die]   pam_jump.so",
+            ]
         );
         assert_eq!(
-            lines[1],
-            "account [success=ok ignore=ignore default=die]   pam_jump.so"
-        );
-        assert_eq!(
-            lines.last(),
-            Some(&"session [success=ok ignore=ignore default=die]   pam_jump.so")
+            lines[lines.len() - 2..],
+            [
+                root_passes("session").as_str(),
+                "session [success=ok ignore=ignore default=die]   pam_jump.so",
+            ]
         );
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Prints the `authorized_keys` lines of one policy user from the file that
 //! jumpd publishes. It asks nobody, so keys are there with jumpd dead; with
-//! no file there are no keys.
+//! no file there are no keys, and none for an sshd that would not ask pam_jump.
 #![forbid(unsafe_code)]
 
 use std::io::Write;
@@ -15,6 +15,9 @@ fn main() -> ExitCode {
             "usage: jump-keys USER (run by sshd, see sshd_config(5), AuthorizedKeysCommand)",
         );
     };
+    if let Err(why) = jumpd::asked::by_sshd(std::path::Path::new("/")) {
+        return fail(&why);
+    }
     let file = match std::fs::read_to_string(jump_proto::paths::KEYS) {
         Ok(file) => file,
         Err(e) => return fail(&format!("cannot read {}: {e}", jump_proto::paths::KEYS)),

@@ -27,13 +27,35 @@ mod a13;
 mod a14;
 mod a15;
 mod a16;
+mod a17;
 mod a18;
+mod a19;
 mod a20;
 mod a21;
+mod a22;
+mod a23;
+mod a24;
+mod a25;
+mod a26;
+mod a27;
+mod a28;
+mod a29;
+mod a30;
+mod a32;
+mod a34;
+mod a35;
+mod a36;
+mod a37;
+mod a38;
+mod a39;
+mod a40;
 mod a41;
 mod a42;
 mod a43;
 mod a44;
+mod a45;
+mod a46;
+mod a47;
 pub(crate) mod list;
 mod way;
 
@@ -75,12 +97,7 @@ macro_rules! attacks {
 }
 
 /// The attacks that no test tries, and why.
-pub(crate) const NOT_TESTED: &[(u8, &str)] = &[
-    (27, "not yet tested"),
-    (31, "nothing to try yet"),
-    (36, "not stopped: see [threat-model.md](threat-model.md)"),
-    (37, "not yet tested"),
-];
+pub(crate) const NOT_TESTED: &[(u8, &str)] = &[(31, "nothing to try yet")];
 
 // `beside` runs beside other tests, `alone` stops or breaks something that others use.
 attacks! {
@@ -236,7 +253,10 @@ attacks! {
 
     17: "`ssh -N` while PAM's session has failed: sshd keeps the connection",
         stopped by "the child ends itself if `open_session` left no mark",
-        tried by [],
+        tried by [
+            alone a17::a17_a_connection_does_not_outlive_its_failed_session,
+            alone a17::a17_where_another_module_fails_nothing_is_forwarded,
+        ],
         also by [
             "tests": without_a_guard_no_session_stays a_missing_session_line_ends_the_login,
         ];
@@ -256,7 +276,10 @@ attacks! {
 
     19: "the guard killed, stopped, slow or restarted; policy changed in between",
         stopped by "kernel refuses calls of a dead guard; every wait ends; stateless questions",
-        tried by [],
+        tried by [
+            beside a19::a19_the_user_cannot_touch_who_watches,
+            beside a19::a19_a_policy_that_changes_under_a_question_opens_nothing,
+        ],
         also by [
             "tests": a_session_dies_with_its_guard a_restart_of_everything_keeps_sessions_and_their_rules,
             "jump-guard": a19_without_jumpd_connects_are_refused_and_with_it_they_work_again a19_a_guard_that_dies_takes_the_users_child_along a19_after_the_guard_nothing_connects a_jumpd_that_hangs_means_no,
@@ -283,47 +306,67 @@ attacks! {
 
     22: "survivors: `setsid`, `at`, cron, `systemd-run --user`, linger",
         stopped by "the guard ends every process of the session; no program can be started in the first place",
-        tried by [],
+        tried by [
+            beside a22::a22_nothing_survives_the_end_of_its_session,
+            beside a22::a22_nobody_else_runs_it_later,
+        ],
         also by [
             "jump-guard": a_stopped_and_a_detached_process_end_too,
         ];
 
     23: "a one-time code used again: at the same instant, older, after the clock went back, after a restored file, on a full disk",
         stopped by "lock, compare with the last accepted step, write and flush, then answer",
-        tried by [],
+        tried by [
+            alone a23::a23_a_used_or_older_code_is_not_taken_again,
+        ],
         also by [
             "crates/mfa": h2_accepted_steps_strictly_rise_and_no_code_is_accepted_twice h3_a_clock_stepped_back_brings_no_code_back h4_what_cannot_be_kept_is_denied h5_a_killed_process_leaves_a_whole_record,
         ];
 
     24: "guessing over many connections; finding out which users exist; locking somebody out on purpose",
         stopped by "key first; limits on disk; the same prompts for all",
-        tried by [],
+        tried by [
+            beside a24::a24_guesses_are_counted_over_connections_and_restarts,
+            alone a24::a24_nobody_learns_who_exists_or_is_enrolled,
+            beside a24::a24_nobody_without_the_key_locks_anybody_out,
+        ],
         also by [
             "crates/mfa": h11_no_failure_is_lost_among_64_threads_and_no_more_than_the_limit_are_looked_at h12_failures_are_counted_across_openings_of_the_store,
         ];
 
     25: "keyboard-interactive through `pam_permit` alone, passwords switched on elsewhere, `UsePAM no`, order of methods",
-        stopped by "`Match` settings of the drop-in; `account` demands the mark",
-        tried by [],
+        stopped by "`Match` settings of the drop-in; `account` demands the mark; no key for an sshd that does not ask pam_jump",
+        tried by [
+            beside a25::a25_edits_open_a_stock_host,
+            alone a25::a25_no_edit_of_sshd_config_lets_in_without_key_and_code,
+            alone a25::a25_no_edit_of_the_pam_stack_lets_in_without_a_code,
+        ],
         also by [
             "tests": a_login_without_keyboard_interactive_is_refused,
         ];
 
     26: "a public key that was only offered taken as verified",
         stopped by "only keys sshd reports as verified count",
-        tried by [],
+        tried by [
+            beside a26::a26_only_the_key_that_signed_counts,
+            beside a26::a26_events_name_the_key_that_signed,
+        ],
         also by [
             "jumpd": the_key_is_the_one_that_sshd_verified no_key_is_read_where_none_was_verified,
         ];
 
     27: "certificates with empty or odd principals, wrong options, stale revocation",
         stopped by "`TrustedUserCAKeys none` for policy users",
-        tried by [],
+        tried by [
+            alone a27::a27_a_certificate_is_no_key_of_the_policy,
+        ],
         also by [];
 
     28: "user names with 33 letters, `-o…`, `../`, line feeds, look-alikes, numbers, names of system users",
         stopped by "names and uids are checked in the policy and in the index reader; local files win",
-        tried by [],
+        tried by [
+            alone a28::a28_a_later_local_account_wins,
+        ],
         also by [
             "crates/policy": names_of_users_and_groups_are_plain names_and_ids_of_local_files_are_conflicts,
             "crates/accounts": names_that_tools_would_misread_are_refused,
@@ -332,7 +375,10 @@ attacks! {
 
     29: "the name service library inside nscd, sudo, cron; truncated or huge index; swapped while read",
         stopped by "every offset checked; one `stat` per call; no lock, no socket",
-        tried by [],
+        tried by [
+            alone a29::a29_users_do_not_vanish_while_the_index_is_replaced,
+            alone a29::a29_a_broken_index_breaks_nobody,
+        ],
         also by [
             "nss_jump": a_truncated_index_is_not_used an_index_replaced_while_threads_read_it children_of_threaded_processes_get_answers a_buffer_too_small_is_erange_and_never_overrun,
             "crates/accounts": any_bytes_at_all_are_harmless,
@@ -340,7 +386,9 @@ attacks! {
 
     30: "line feeds, escapes and bidirectional text in names, commands, versions",
         stopped by "escaped in every event and on the terminal",
-        tried by [],
+        tried by [
+            beside a30::a30_hostile_text_is_inert_in_every_record,
+        ],
         also by [
             "crates/audit": whatever_comes_is_one_bounded_line_of_printable_ascii,
             "jump-shell": nothing_of_a_refused_command_steers_the_terminal,
@@ -354,7 +402,10 @@ attacks! {
 
     32: "time: change of clocks, windows over midnight, steps, zones",
         stopped by "time is an argument of the decision; half-open intervals in the zone of the window",
-        tried by [],
+        tried by [
+            alone a32::a32_the_host_clock_and_zone_count,
+            alone a32::a32_a_clock_put_back_brings_no_code_back,
+        ],
         also by [
             "crates/policy": the_skipped_hour_of_spring_contains_nothing the_doubled_hour_of_autumn_is_inside_both_times an_interval_over_midnight_belongs_to_the_day_it_starts_on,
         ];
@@ -367,8 +418,11 @@ attacks! {
         ];
 
     34: "upgrade, downgrade, purge with sessions open; package removed and PAM line left",
-        stopped by "one guard process per session; removal takes PAM back first, or stops",
-        tried by [],
+        stopped by "one guard process per session; removal takes PAM back first, or stops; root is led past the module",
+        tried by [
+            beside a34::a34_changing_the_package_neither_drops_nor_opens_access,
+            alone a34::a34_root_logs_in_with_the_module_gone,
+        ],
         also by [
             "tests": a_package_touches_nothing_before_setup_and_leaves_nothing_after_purge a_restart_of_everything_keeps_sessions_and_their_rules,
             "jumpctl": undo_is_byte_identical_on_any_file,
@@ -377,38 +431,53 @@ attacks! {
 
     35: "policy: duplicate keys, typos, `*` at the edge of a name, host bits in a network, empty lists",
         stopped by "strict parser",
-        tried by [],
+        tried by [
+            beside a35::a35_a_policy_says_what_it_means_or_is_refused,
+        ],
         also by [
             "crates/policy": unknown_keys_are_refused_with_the_one_that_was_meant a_repeated_key_or_table_is_refused_and_the_rest_still_read empty_lists_are_refused_wherever_they_could_mean_all_or_none deny_beats_allow_in_any_order_and_only_where_it_applies a_truncated_text_never_grants_more,
         ];
 
     36: "an allowed target opens tunnels onward",
         stopped by "not stopped: see [threat-model.md](threat-model.md)",
-        tried by [],
+        tried by [
+            beside a36::a36_an_allowed_target_leads_onward_and_the_limit_is_told,
+        ],
         also by [];
 
     37: "host key exchanged, algorithms downgraded, Terrapin",
-        stopped by "sshd's and the client's own",
-        tried by [],
+        stopped by "sshd's own list of algorithms, strict key exchange, the client's known_hosts",
+        tried by [
+            beside a37::a37_weak_algorithms_are_not_agreed_on,
+            beside a37::a37_another_host_key_ends_the_login,
+        ],
         also by [];
 
     38: "`authorized_keys` in a home, key options smuggled in",
         stopped by "`AuthorizedKeysFile none`; keys in the policy carry no options",
-        tried by [],
+        tried by [
+            alone a38::a38_keys_come_from_the_policy_alone,
+            beside a38::a38_options_cannot_be_smuggled_in_with_a_key,
+        ],
         also by [
             "crates/policy": keys_are_lines_without_options,
         ];
 
     39: "`Match` precedence, order of includes, `AllowUsers`",
         stopped by "`setup` compares `sshd -T -C` with what it wrote",
-        tried by [],
+        tried by [
+            beside a39::a39_sshd_serves_every_policy_user_alike,
+            alone a39::a39_what_comes_before_ours_is_found,
+        ],
         also by [
             "jumpctl": the_text_for_every_kind_of_user only_our_keywords_in_an_earlier_match_are_in_the_way a_weaker_setting_is_named,
         ];
 
     40: "one valid code from 64 logins at once; the same for a recovery code",
         stopped by "as A23: exactly one wins",
-        tried by [],
+        tried by [
+            beside a40::a40_of_many_conversations_with_pam_one_is_told_yes,
+        ],
         also by [
             "tests": a_code_typed_64_times_at_once_lets_one_in,
             "crates/mfa": h1_of_64_processes_with_one_code_one_is_accepted h1_of_64_threads_with_one_recovery_code_one_is_accepted,
@@ -454,7 +523,9 @@ attacks! {
 
     45: "`ssh -tt host 'scp -t x; sh'` and relatives",
         stopped by "no text ever reaches a shell",
-        tried by [],
+        tried by [
+            beside a45::a45_a_transfer_that_goes_on_is_no_way_to_a_shell,
+        ],
         also by [
             "tests": a12_every_other_command_is_refused a12_a_terminal_changes_nothing,
             "jump-shell": everything_else_is_refused_and_written_down nothing_that_means_more_to_a_real_shell_gets_through,
@@ -462,14 +533,18 @@ attacks! {
 
     46: "sshd's own placeholder password counted against a real account",
         stopped by "not counted",
-        tried by [],
+        tried by [
+            alone a46::a46_a_user_whom_sshd_denies_is_not_counted,
+        ],
         also by [
             "jumpd": sshds_fake_password_is_told_from_a_code,
         ];
 
     47: "refusals make sshd ≥ 9.8 penalise a whole office",
         stopped by "documented in [operations.md](operations.md)",
-        tried by [],
+        tried by [
+            alone a47::a47_refusals_do_not_shut_out_an_office,
+        ],
         also by [
             "jumpctl": penalties_are_spoken_of_only_where_they_bite,
         ];
