@@ -34,7 +34,7 @@ pub(crate) fn fault_a_stopped_jumpd_refuses_in_time(lab: &Lab) -> Result<()> {
         })?;
         visit.forwards_as_before()?;
         gets_through(bastion, &visit.admin)?;
-        let allowed = visit.admin.events("session.opened").len();
+        let allowed = visit.admin.wait_events("session.opened", 2).len();
         ensure!(allowed == 2, "{allowed} sessions were opened");
         visit.flow_goes_on()?;
         visit.leave()
