@@ -19,16 +19,20 @@ const BEGIN_UNENDED: &[u8] =
 const END: &[u8] = b"# <<< jump-server";
 
 /// Root is led past the module, so that root logs in even where the module's file is gone;
-/// anybody else is refused then.
+/// anybody else is refused then. The last line of a phase does nothing: it is what root is led past
+/// where somebody took the module's line out by hand, so that no line of others is.
 const LOGIN_LINES: &[u8] = b"\
 auth    [success=1 default=ignore] pam_succeed_if.so quiet user = root
 auth    [success=done ignore=ignore default=die] pam_jump.so
+auth    [default=ignore] pam_permit.so
 account [success=1 default=ignore] pam_succeed_if.so quiet user = root
 account [success=ok ignore=ignore default=die]   pam_jump.so
+account [default=ignore] pam_permit.so
 ";
 const SESSION_LINES: &[u8] = b"\
 session [success=1 default=ignore] pam_succeed_if.so quiet user = root
 session [success=ok ignore=ignore default=die]   pam_jump.so
+session [default=ignore] pam_permit.so
 ";
 
 /// Why the file was left alone.
@@ -160,19 +164,22 @@ mod tests {
             format!("{phase} [success=1 default=ignore] pam_succeed_if.so quiet user = root")
         };
         assert_eq!(
-            lines[..4],
+            lines[..6],
             [
                 root_passes("auth   ").as_str(),
                 "auth    [success=done ignore=ignore default=die] pam_jump.so",
+                "auth    [default=ignore] pam_permit.so",
                 root_passes("account").as_str(),
                 "account [success=ok ignore=ignore default=die]   pam_jump.so",
+                "account [default=ignore] pam_permit.so",
             ]
         );
         assert_eq!(
-            lines[lines.len() - 2..],
+            lines[lines.len() - 3..],
             [
                 root_passes("session").as_str(),
                 "session [success=ok ignore=ignore default=die]   pam_jump.so",
+                "session [default=ignore] pam_permit.so",
             ]
         );
     }
