@@ -191,6 +191,12 @@ fn wiring(host: &dyn Host, status: Option<&Status>, findings: &mut Findings) {
 }
 
 fn sshd(host: &dyn Host, policy: Option<&Policy>, findings: &mut Findings) {
+    if host.path(SSHRC).exists() {
+        findings.warn(
+            "sshrc",
+            format!("{SSHRC} is there: sshd runs it in every session of policy users, within the session's limits; remove it if they do not need it"),
+        );
+    }
     const CHECK: &str = "sshd";
     if let Err(said) = host.sshd_test() {
         findings.red(CHECK, format!("does not accept its configuration: {said}"));
@@ -256,6 +262,9 @@ fn sshd(host: &dyn Host, policy: Option<&Policy>, findings: &mut Findings) {
 }
 
 /// `AllowUsers` and `AllowGroups` are lists of the only ones let in; a jump user may be missing.
+/// sshd runs it inside every session that asks for a shell or a command, and has no setting against it.
+const SSHRC: &str = "/etc/ssh/sshrc";
+
 fn shut_out(user: &str, group: &str, effective: &Effective, findings: &mut Findings) {
     for (keyword, name) in [("allowusers", user), ("allowgroups", group)] {
         let Some(patterns) = effective.get(keyword) else {
