@@ -54,9 +54,9 @@ const NOWHERE: &[&str] = &[
 
 /// Given every spelling that leads to the host itself or to an unlisted host where nothing defends it, then none does on the bastion.
 pub(crate) fn a02_a_spelling_changes_nothing(lab: &Lab) -> Result<()> {
-    let cleo = lab.admin("cleo").may_reach_databases().arrive()?;
+    let adalin = lab.admin("adalin").may_reach_databases().arrive()?;
     let stock = lab.stock()?;
-    stock.account(&cleo.seat)?;
+    stock.account(&adalin.seat)?;
     // As many resolvers say it; and the name servers of the office know db2 as the file of hosts does.
     lab.names
         .say("localhost", Answer::addresses(&["127.0.0.1"])?);
@@ -79,18 +79,18 @@ pub(crate) fn a02_a_spelling_changes_nothing(lab: &Lab) -> Result<()> {
                 .success()?;
         }
     }
-    let _masters = (way::stock_master(&cleo.seat)?, cleo.open_master(&[])?);
+    let _masters = (way::stock_master(&adalin.seat)?, adalin.open_master(&[])?);
     let own = OWN.iter().map(|host| format!("{host}:22"));
     let other = OTHER.iter().map(|host| format!("{host}:{ECHO}"));
     let translated = TRANSLATED.iter().map(|host| format!("[{host}]:{ECHO}"));
     let near = format!("[{link_local}%servers0]:{ECHO}");
     let all: Vec<_> = own.chain(other).chain(translated).chain([near]).collect();
-    way::lead_astray_on_stock_only(&cleo, &all)?;
+    way::lead_astray_on_stock_only(&adalin, &all)?;
     for host in NOWHERE {
-        let nowhere = way::to(&cleo.seat, "bastion", &format!("{host}:22"))?;
+        let nowhere = way::to(&adalin.seat, "bastion", &format!("{host}:22"))?;
         way::refused(host, &nowhere)?;
     }
-    let denied = cleo.wait_events("forward.denied", all.len());
+    let denied = adalin.wait_events("forward.denied", all.len());
     ensure!(
         denied.len() >= all.len(),
         "{} of {}",
@@ -122,7 +122,7 @@ pub(crate) fn a02_a_spelling_changes_nothing(lab: &Lab) -> Result<()> {
         "not in the journal: {unheard:?}; {denied:?}"
     );
     ensure!(
-        cleo.events("forward.allowed").is_empty(),
+        adalin.events("forward.allowed").is_empty(),
         "one led somewhere"
     );
     Ok(())

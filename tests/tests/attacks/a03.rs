@@ -79,19 +79,19 @@ pub(crate) fn a03_the_address_connected_to_is_judged_not_the_name(lab: &Lab) -> 
     const UNLISTED_HOST: &str = "10.77.2.12";
     let honest = || Answer::addresses(&[LISTED]);
     lab.names.say(NAME, honest()?);
-    let dora = lab
-        .admin("dora")
+    let adaton = lab
+        .admin("adaton")
         .policy(format!(
             "[targets.two-faced]\nhosts = [\"{NAME}\"]\nports = [{ECHO}]\n\
-             [[rules]]\nname = \"dora-rule\"\neffect = \"allow\"\nusers = [\"dora\"]\ntargets = [\"two-faced\"]\n"
+             [[rules]]\nname = \"adaton-rule\"\neffect = \"allow\"\nusers = [\"adaton\"]\ntargets = [\"two-faced\"]\n"
         ))
         .arrive()?;
     let stock = lab.stock()?;
-    stock.account_with(&dora.seat, &format!("permitopen=\"{NAME}:{ECHO}\""))?;
-    let _masters = (way::stock_master(&dora.seat)?, dora.open_master(&[])?);
+    stock.account_with(&adaton.seat, &format!("permitopen=\"{NAME}:{ECHO}\""))?;
+    let _masters = (way::stock_master(&adaton.seat)?, adaton.open_master(&[])?);
     let destination = format!("{NAME}:{ECHO}");
     for host in ["stock", "bastion"] {
-        let listed = way::to(&dora.seat, host, &destination)?;
+        let listed = way::to(&adaton.seat, host, &destination)?;
         ensure!(way::answered(&listed), "{host}: {listed}");
     }
     let turn = || -> Result<()> {
@@ -100,11 +100,11 @@ pub(crate) fn a03_the_address_connected_to_is_judged_not_the_name(lab: &Lab) -> 
         Ok(())
     };
     turn()?;
-    let astray = way::to(&dora.seat, "stock", &destination)?;
+    let astray = way::to(&adaton.seat, "stock", &destination)?;
     ensure!(way::answered(&astray), "{astray}");
     turn()?;
-    way::refused("db2", &way::to(&dora.seat, "bastion", &destination)?)?;
-    let denied = dora.event("forward.denied")?;
+    way::refused("db2", &way::to(&adaton.seat, "bastion", &destination)?)?;
+    let denied = adaton.event("forward.denied")?;
     ensure!(
         denied.get("JUMP_DST_IP") == UNLISTED_HOST && denied.get("JUMP_REASON") == "no_target",
         "{denied}"

@@ -75,15 +75,15 @@ pub(crate) fn a17_a_connection_does_not_outlive_its_failed_session(lab: &Lab) ->
 /// Given somebody else's session module that fails, then the connection is of no use: no channel, no forward, and it is under guard.
 pub(crate) fn a17_where_another_module_fails_nothing_is_forwarded(lab: &Lab) -> Result<()> {
     const STACK: &str = "/etc/pam.d/sshd";
-    let igor = lab.admin("igor").may_reach_databases().arrive()?;
+    let adadine = lab.admin("adadine").may_reach_databases().arrive()?;
     let stack = lab.bastion.read(STACK)?;
     let broken = format!(
-        "session [success=ignore default=1] pam_succeed_if.so quiet user = igor\nsession required pam_deny.so\n{stack}"
+        "session [success=ignore default=1] pam_succeed_if.so quiet user = adadine\nsession required pam_deny.so\n{stack}"
     );
     lab.bastion.write(STACK, broken)?;
     let attempt = || -> Result<()> {
-        let code = igor.authenticator()?.any_code()?;
-        let answering = igor.seat.answering(&[code])?;
+        let code = adadine.authenticator()?.any_code()?;
+        let answering = adadine.seat.answering(&[code])?;
         let mut master = answering
             .ssh(["-v", "-M", "-S", "master", "-N", "bastion"])
             .start()?;
@@ -92,7 +92,7 @@ pub(crate) fn a17_where_another_module_fails_nothing_is_forwarded(lab: &Lab) -> 
             ["-W", "db1:5432", "bastion"],
             ["-W", "127.0.0.1:22", "bastion"],
         ] {
-            let refused = igor
+            let refused = adadine
                 .seat
                 .command("ssh")
                 .args(["-S", "master"])
@@ -110,9 +110,9 @@ pub(crate) fn a17_where_another_module_fails_nothing_is_forwarded(lab: &Lab) -> 
     lab.bastion.write(STACK, stack)?;
     outcome?;
     ensure!(
-        igor.events("forward.allowed").is_empty(),
+        adadine.events("forward.allowed").is_empty(),
         "something was forwarded"
     );
-    igor.event("session.closed")?;
+    adadine.event("session.closed")?;
     Ok(())
 }

@@ -95,8 +95,12 @@ pub(crate) fn a18_no_line_of_the_filters_table_leads_out(lab: &Lab) -> Result<()
 /// Given a process that calls by the i386 or the x32 table, then it is ended before the number is looked at, and the journal says so.
 pub(crate) fn a18_a_call_by_another_table_ends_the_process(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
-    let dora = lab.admin("dora").at(open).may_reach_databases().arrive()?;
-    let free = outside(open, dora.uid, &["foreign"])?;
+    let adabert = lab
+        .admin("adabert")
+        .at(open)
+        .may_reach_databases()
+        .arrive()?;
+    let free = outside(open, adabert.uid, &["foreign"])?;
     let gate = free.get("i386 getpid").map(String::as_str);
     // A kernel without IA32_EMULATION closes the gate itself, with SIGSEGV; x32 is ENOSYS where it
     // is not built in. The filter sees x32 numbers in any case.
@@ -107,7 +111,7 @@ pub(crate) fn a18_a_call_by_another_table_ends_the_process(lab: &Lab) -> Result<
     };
     let x32 = free.get("x32 getpid").map(String::as_str);
     ensure!(matches!(x32, Some("ran" | "errno 38")), "{x32:?}");
-    for (name, how) in inside(&dora, &["foreign"])? {
+    for (name, how) in inside(&adabert, &["foreign"])? {
         let end = if name.starts_with("i386") {
             i386
         } else {
@@ -121,7 +125,7 @@ pub(crate) fn a18_a_call_by_another_table_ends_the_process(lab: &Lab) -> Result<
         &["x32"]
     };
     for table in tables {
-        dora.event_where("forward.denied", forbidden(table))?;
+        adabert.event_where("forward.denied", forbidden(table))?;
     }
     Ok(())
 }
@@ -224,16 +228,16 @@ pub(crate) fn a18_no_process_outside_hands_a_socket_over(lab: &Lab) -> Result<()
 
 /// Given sessions as admins have them, with a terminal, a shell, forwards and a goodbye, then none of their calls is a forbidden one.
 pub(crate) fn a18_an_honest_session_makes_no_forbidden_call(lab: &Lab) -> Result<()> {
-    let olga = lab.admin("olga").may_reach_databases().arrive()?;
-    let code = olga.authenticator()?.any_code()?;
-    let answering = olga.seat.answering(&[code])?;
+    let daglin = lab.admin("daglin").may_reach_databases().arrive()?;
+    let code = daglin.authenticator()?.any_code()?;
+    let answering = daglin.seat.answering(&[code])?;
     let mut shell = answering.ssh(["-tt", "bastion"]).open_input().start()?;
     shell.wait_for("databases", PATIENCE)?;
     shell.say("whoami\rexit\r")?;
     shell.wait(PATIENCE)?.success()?;
-    let through = olga.types("ssh", &["-J", "bastion", "db1", "id -un"])?;
+    let through = daglin.types("ssh", &["-J", "bastion", "db1", "id -un"])?;
     ensure!(through.text() == "ops", "{through}");
-    let closed = olga.wait_events("session.closed", 2);
+    let closed = daglin.wait_events("session.closed", 2);
     ensure!(closed.len() == 2, "{closed:?}");
     // Nor has anybody else's been one: no story runs a program inside a session of this bastion.
     let forbidden = lab.journal.since(Mark::default(), |event| {

@@ -86,21 +86,21 @@ fn ways_in(admin: &Admin<'_>, answer: &str) -> Result<Vec<&'static str>> {
 /// Given a stock host, then passwords that an image's file switched on, and a lone `pam_permit`, let in whoever comes.
 pub(crate) fn a25_edits_open_a_stock_host(lab: &Lab) -> Result<()> {
     let stock = lab.stock()?;
-    let lena = lab.admin("lena").may_reach_databases().arrive()?;
-    stock.account(&lena.seat)?;
-    stock.sh(&format!("echo lena:{GUESSABLE} | chpasswd"))?;
+    let beabert = lab.admin("beabert").may_reach_databases().arrive()?;
+    stock.account(&beabert.seat)?;
+    stock.sh(&format!("echo beabert:{GUESSABLE} | chpasswd"))?;
     // What cloud images ship as 50-cloud-init.conf, against an admin's `PasswordAuthentication no` further down.
     let sshd = OwnSshd::start(stock, 2501, "PasswordAuthentication yes")?;
     let options = sshd.options();
     let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
     options.extend(["-o", "PubkeyAuthentication=no"]);
     ensure!(
-        enters(&lena, &options, "stock", GUESSABLE)?,
+        enters(&beabert, &options, "stock", GUESSABLE)?,
         "the password was refused"
     );
     drop(sshd);
 
-    stock.pam("lena", "auth", &["sufficient pam_permit.so"])?;
+    stock.pam("beabert", "auth", &["sufficient pam_permit.so"])?;
     let sshd = OwnSshd::start(
         stock,
         2502,
@@ -110,7 +110,7 @@ pub(crate) fn a25_edits_open_a_stock_host(lab: &Lab) -> Result<()> {
     let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
     options.extend(["-o", "PubkeyAuthentication=no"]);
     ensure!(
-        enters(&lena, &options, "stock", "anything")?,
+        enters(&beabert, &options, "stock", "anything")?,
         "pam_permit refused"
     );
     Ok(())

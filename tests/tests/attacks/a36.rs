@@ -10,12 +10,13 @@ use std::path::Path;
 /// through ours: a limit, which this shows and the threat model tells. The journal has the first hop, and nothing beyond.
 pub(crate) fn a36_an_allowed_target_leads_onward_and_the_limit_is_told(lab: &Lab) -> Result<()> {
     let stock = lab.stock()?;
-    let rolf = lab.admin("rolf").may_reach_databases().arrive()?;
-    stock.account(&rolf.seat)?;
+    let dagbert = lab.admin("dagbert").may_reach_databases().arrive()?;
+    stock.account(&dagbert.seat)?;
     let beyond = format!("{}:{ECHO}", DB2.address());
     let onward = |jump: &str| -> Result<_> {
-        let code = rolf.authenticator()?.any_code()?;
-        rolf.seat
+        let code = dagbert.authenticator()?.any_code()?;
+        dagbert
+            .seat
             .answering(&[code])?
             .ssh(["-J", jump, "-W", &beyond, "db1"])
             .input("hello\n")
@@ -23,16 +24,16 @@ pub(crate) fn a36_an_allowed_target_leads_onward_and_the_limit_is_told(lab: &Lab
     };
     let through_stock = onward("stock")?;
     ensure!(through_stock.text() == "hello", "{through_stock}");
-    let direct = rolf.ssh(&["-W", &beyond, "bastion"])?;
+    let direct = dagbert.ssh(&["-W", &beyond, "bastion"])?;
     ensure!(direct.code() != 0 && direct.stdout.is_empty(), "{direct}");
-    rolf.event("forward.denied")?;
+    dagbert.event("forward.denied")?;
 
     let through_ours = onward("bastion")?;
     ensure!(
         through_ours.text() == "hello",
         "the limit is gone; say so in the threat model: {through_ours}"
     );
-    let allowed = rolf.wait_events("forward.allowed", 1);
+    let allowed = dagbert.wait_events("forward.allowed", 1);
     ensure!(
         allowed.len() == 1 && allowed.iter().all(|e| e.get("JUMP_DST_NAME") == "db1"),
         "{allowed:?}"

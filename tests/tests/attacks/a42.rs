@@ -8,7 +8,11 @@ use jump_lab::lab::Lab;
 /// Given a thread that would part with its process's files, then it cannot, so the socket of a number is the same for both.
 pub(crate) fn a42_no_thread_has_files_of_its_own(lab: &Lab) -> Result<()> {
     let open = lab.open_bastion()?;
-    let lena = lab.admin("lena").at(open).may_reach_databases().arrive()?;
+    let beadine = lab
+        .admin("beadine")
+        .at(open)
+        .may_reach_databases()
+        .arrive()?;
     let unlisted = unlisted();
     let words = [
         "lines",
@@ -19,7 +23,7 @@ pub(crate) fn a42_no_thread_has_files_of_its_own(lab: &Lab) -> Result<()> {
         "clone3",
         "close_range",
     ];
-    let free = outside(open, lena.uid, &words)?;
+    let free = outside(open, beadine.uid, &words)?;
     for works in [
         "unshare(CLONE_FILES)",
         "unshare(CLONE_NEWUSER)",
@@ -31,5 +35,5 @@ pub(crate) fn a42_no_thread_has_files_of_its_own(lab: &Lab) -> Result<()> {
             "{works}: {free:?}"
         );
     }
-    all_refused(&lena, &inside(&lena, &words)?)
+    all_refused(&beadine, &inside(&beadine, &words)?)
 }

@@ -98,7 +98,7 @@ pub(crate) fn a_restart_of_everything_keeps_sessions_and_their_rules(lab: &Lab) 
 
 /// Given a journal and a syslog that nobody reads, then nothing is allowed that could not be written down, and root logs in.
 pub(crate) fn a_journal_that_cannot_be_written_refuses_logins(lab: &Lab) -> Result<()> {
-    let cora = lab.admin("cora").may_reach_databases().arrive()?;
+    let adamar = lab.admin("adamar").may_reach_databases().arrive()?;
     let sockets = "/run/systemd/journal/socket /run/systemd/journal/dev-log";
     // The sockets are moved away: sending fails at once, as it does when journald is gone for good.
     lab.bastion
@@ -106,9 +106,11 @@ pub(crate) fn a_journal_that_cannot_be_written_refuses_logins(lab: &Lab) -> Resu
         .run()?
         .success()?;
     let attempt = || -> Result<()> {
-        let output = cora.ssh(&["-J", "bastion", "db1", "hostname"])?.failure()?;
+        let output = adamar
+            .ssh(&["-J", "bastion", "db1", "hostname"])?
+            .failure()?;
         ensure!(output.text().is_empty(), "{output}");
-        root_logs_in(lab, &cora.seat)
+        root_logs_in(lab, &adamar.seat)
     };
     let outcome = attempt();
     lab.bastion
@@ -117,9 +119,9 @@ pub(crate) fn a_journal_that_cannot_be_written_refuses_logins(lab: &Lab) -> Resu
         .success()?;
     outcome?;
     ensure!(
-        cora.events("mfa.ok").is_empty() && cora.events("session.opened").is_empty(),
+        adamar.events("mfa.ok").is_empty() && adamar.events("session.opened").is_empty(),
         "something was allowed"
     );
-    cora.ssh(&["bastion", "whoami"])?.success()?;
+    adamar.ssh(&["bastion", "whoami"])?.success()?;
     Ok(())
 }

@@ -20,26 +20,29 @@ fn through(admin: &Admin<'_>, destination: &str, input: &str) -> Result<Output> 
 
 /// Given a rule for db1, then the ordinary tools copy files through the bastion.
 pub(crate) fn scp_rsync_and_sftp_go_through(lab: &Lab) -> Result<()> {
-    let kate = lab.admin("kate").may_reach_databases().arrive()?;
+    let beamar = lab.admin("beamar").may_reach_databases().arrive()?;
     let content: Vec<u8> = (0..300_000_u32).map(|i| (i % 253) as u8).collect();
-    kate.seat.write("file", &content)?;
+    beamar.seat.write("file", &content)?;
     let arrived = |name: &str| -> Result<()> {
         let got = std::fs::read(lab.db1.path(&format!("/home/ops/{name}")))?;
         ensure!(got == content, "{name} differs");
         Ok(())
     };
-    kate.types("scp", &["-J", "bastion", "file", "db1:by-scp"])?
+    beamar
+        .types("scp", &["-J", "bastion", "file", "db1:by-scp"])?
         .success()?;
     arrived("by-scp")?;
-    kate.types("rsync", &["-e", "ssh -J bastion", "file", "db1:by-rsync"])?
+    beamar
+        .types("rsync", &["-e", "ssh -J bastion", "file", "db1:by-rsync"])?
         .success()?;
     arrived("by-rsync")?;
-    kate.seat.write("batch", "put file by-sftp\n")?;
-    kate.types(
-        "sftp",
-        &["-J", "bastion", "-b", "batch", "-o", "BatchMode=no", "db1"],
-    )?
-    .success()?;
+    beamar.seat.write("batch", "put file by-sftp\n")?;
+    beamar
+        .types(
+            "sftp",
+            &["-J", "bastion", "-b", "batch", "-o", "BatchMode=no", "db1"],
+        )?
+        .success()?;
     arrived("by-sftp")?;
     Ok(())
 }

@@ -72,16 +72,16 @@ pub(crate) fn the_packaged_module_cannot_be_weakened(lab: &Lab) -> Result<()> {
 /// Given a session without the filter, then Landlock alone refuses every TCP connect, io_uring's included; fast open, MPTCP and UDP it does not see.
 pub(crate) fn landlock_alone_stops_every_tcp_connect(lab: &Lab) -> Result<()> {
     lab.weak_bastion()?.without(&[Layer::Seccomp], |bastion| {
-        let lena = lab
-            .admin("lena")
+        let cydlin = lab
+            .admin("cydlin")
             .at(bastion)
             .may_reach_databases()
             .arrive()?;
-        let absent = outside(bastion, lena.uid, &unlisted())?;
+        let absent = outside(bastion, cydlin.uid, &unlisted())?;
         for way in LANDLOCK_SEES {
             ensure!(absent.became(way) == "reached", "outside: {absent:?}");
         }
-        let probed = inside(&lena, &unlisted())?;
+        let probed = inside(&cydlin, &unlisted())?;
         for way in LANDLOCK_SEES {
             ensure!(probed.became(way) == FORBIDDEN, "{way}: {probed:?}");
         }
@@ -96,7 +96,7 @@ pub(crate) fn landlock_alone_stops_every_tcp_connect(lab: &Lab) -> Result<()> {
         );
         // sshd's child connects for itself where no guard does it: refused, for what is listed too.
         for destination in [unlisted(), listed()] {
-            ensure!(!forwarded(&lena, &destination)?, "-W {destination}");
+            ensure!(!forwarded(&cydlin, &destination)?, "-W {destination}");
         }
         Ok(())
     })
@@ -129,23 +129,23 @@ const BOTH: &[Layer] = &[Layer::Seccomp, Layer::Landlock];
 /// Given sessions without filter and without Landlock, then the packet filter alone bounds them to the policy, follows it, and goes without a trace.
 pub(crate) fn the_packet_filter_alone_bounds_sessions_to_the_policy(lab: &Lab) -> Result<()> {
     lab.weak_bastion()?.without(BOTH, |bastion| {
-        let nina = lab
-            .admin("nina")
+        let cydbert = lab
+            .admin("cydbert")
             .at(bastion)
             .policy(
-                "[targets.ninas]\nhosts = [\"10.77.2.11\"]\nports = [5432]\n\
-                 [[rules]]\nname = \"ninas\"\neffect = \"allow\"\nusers = [\"nina\"]\ntargets = [\"ninas\"]\n",
+                "[targets.cydberts]\nhosts = [\"10.77.2.11\"]\nports = [5432]\n\
+                 [[rules]]\nname = \"cydberts\"\neffect = \"allow\"\nusers = [\"cydbert\"]\ntargets = [\"cydberts\"]\n",
             )
             .arrive()?;
-        let absent = outside(bastion, nina.uid, &unlisted())?;
-        let probed = inside(&nina, &unlisted())?;
+        let absent = outside(bastion, cydbert.uid, &unlisted())?;
+        let probed = inside(&cydbert, &unlisted())?;
         ensure!(probed.open() == absent.open(), "nothing is in the way: {probed:?}");
 
         let dry = bastion.jumpctl("setup --nftables --dry-run")?.success()?;
         ensure!(dry.text().contains("10.77.2.11"), "{dry}");
         ensure!(!table(bastion)?, "a dry run made a table");
         bastion.setup("setup --nftables --yes")?;
-        let outcome = bounded(bastion, &nina, &absent);
+        let outcome = bounded(bastion, &cydbert, &absent);
         bastion.setup("setup --undo --yes")?;
         let left = "systemctl list-unit-files 'jump-egress.*' --state=enabled --no-legend; ls /run/jump-egress 2>/dev/null";
         let left = bastion.shell(left).run()?.text();
@@ -181,18 +181,18 @@ fn doctor(bastion: &Bastion) -> Result<(bool, String)> {
     ))
 }
 
-fn bounded(bastion: &Bastion, nina: &Admin<'_>, absent: &Probed) -> Result<()> {
+fn bounded(bastion: &Bastion, cydbert: &Admin<'_>, absent: &Probed) -> Result<()> {
     // In a session, outside of one, and for a uid that is in no policy but has the group.
     for probed in [
-        inside(nina, &unlisted())?,
-        outside(bastion, nina.uid, &unlisted())?,
+        inside(cydbert, &unlisted())?,
+        outside(bastion, cydbert.uid, &unlisted())?,
         outside(bastion, 71_999, &unlisted())?,
     ] {
         ensure!(probed.open().is_empty(), "{probed:?}");
     }
-    ensure!(inside(nina, &listed())?.became("connect") == "reached");
+    ensure!(inside(cydbert, &listed())?.became("connect") == "reached");
     ensure!(
-        inside(nina, "127.0.0.1:22")?.open().is_empty(),
+        inside(cydbert, "127.0.0.1:22")?.open().is_empty(),
         "the bastion itself"
     );
     for line in ["", "setpriv --reuid 1000 --regid 1000 --clear-groups "] {
@@ -206,7 +206,7 @@ fn bounded(bastion: &Bastion, nina: &Admin<'_>, absent: &Probed) -> Result<()> {
     // It follows an edit that widens, and one that narrows.
     let target = |old: &str, new: &str| {
         let saved = Instant::now();
-        bastion.edit_policy(|policy| policy.replace("nina", old, new))?;
+        bastion.edit_policy(|policy| policy.replace("cydbert", old, new))?;
         ensure!(
             saved.elapsed() < Duration::from_secs(10),
             "{:?}",
@@ -216,11 +216,11 @@ fn bounded(bastion: &Bastion, nina: &Admin<'_>, absent: &Probed) -> Result<()> {
     };
     target("[\"10.77.2.11\"]", "[\"10.77.2.0/24\"]")?;
     ensure!(
-        inside(nina, &unlisted())?.became("connect") == "reached",
+        inside(cydbert, &unlisted())?.became("connect") == "reached",
         "widened"
     );
     target("[\"10.77.2.0/24\"]", "[\"10.77.2.11\"]")?;
-    ensure!(inside(nina, &unlisted())?.open().is_empty(), "narrowed");
+    ensure!(inside(cydbert, &unlisted())?.open().is_empty(), "narrowed");
 
     // Another hand in it is seen, and taken out.
     bastion
@@ -279,29 +279,29 @@ pub(crate) fn the_packet_filter_follows_a_name(lab: &Lab) -> Result<()> {
             bastion.shell(&line).run()?.success()
         };
         hosts(DB1.address())?;
-        let mona = lab
-            .admin("mona")
+        let cydmar = lab
+            .admin("cydmar")
             .at(bastion)
             .policy(
-                "[targets.monas]\nhosts = [\"moving\"]\nports = [5432]\n\
-                 [[rules]]\nname = \"monas\"\neffect = \"allow\"\nusers = [\"mona\"]\ntargets = [\"monas\"]\n",
+                "[targets.cydmars]\nhosts = [\"moving\"]\nports = [5432]\n\
+                 [[rules]]\nname = \"cydmars\"\neffect = \"allow\"\nusers = [\"cydmar\"]\ntargets = [\"cydmars\"]\n",
             )
             .arrive()?;
-        let _master = mona.open_master(&[])?;
+        let _master = cydmar.open_master(&[])?;
         bastion.jumpctl("setup --nftables --yes")?.success()?;
-        let outcome = wait_for("the first address", || forwarded(&mona, &listed())).and_then(|()| {
-            ensure!(!forwarded(&mona, &unlisted())?, "not moved yet");
+        let outcome = wait_for("the first address", || forwarded(&cydmar, &listed())).and_then(|()| {
+            ensure!(!forwarded(&cydmar, &unlisted())?, "not moved yet");
             hosts(DB2.address())?;
             let moved = Instant::now();
-            wait_for("the second address", || forwarded(&mona, &unlisted()))?;
+            wait_for("the second address", || forwarded(&cydmar, &unlisted()))?;
             ensure!(moved.elapsed() < Duration::from_secs(10), "{:?}", moved.elapsed());
-            ensure!(!forwarded(&mona, &listed())?, "the first address is still open");
+            ensure!(!forwarded(&cydmar, &listed())?, "the first address is still open");
             Ok(())
         });
         bastion.setup("setup --undo --yes")?;
         bastion.setup("setup --yes")?;
         // The bound is the union of all rules: the next story's must not be in it.
-        bastion.edit_policy(|policy| policy.remove("mona"))?;
+        bastion.edit_policy(|policy| policy.remove("cydmar"))?;
         outcome
     })
 }

@@ -269,20 +269,20 @@ pub(crate) fn an_automation_user_needs_key_and_source_and_no_code(lab: &Lab) -> 
 
 /// Given an sshd_config edited by hand so that the key alone is enough, then `account` refuses what has no second factor.
 pub(crate) fn a_login_without_keyboard_interactive_is_refused(lab: &Lab) -> Result<()> {
-    const BY_HAND: &str = "Match User iris\n    AuthenticationMethods publickey\n";
-    let iris = lab.admin("iris").may_reach_databases().arrive()?;
+    const BY_HAND: &str = "Match User bealin\n    AuthenticationMethods publickey\n";
+    let bealin = lab.admin("bealin").may_reach_databases().arrive()?;
     lab.with_sshd_config("00-by-hand.conf", BY_HAND, || {
-        let plain = |args: &[&str]| iris.seat.command("ssh").args(args.iter().copied()).run();
+        let plain = |args: &[&str]| bealin.seat.command("ssh").args(args.iter().copied()).run();
         plain(&["-J", "bastion", "db1", "hostname"])?.failure()?;
         plain(&["-N", "bastion"])?.failure()?;
-        let denied = iris.event("access.denied")?;
+        let denied = bealin.event("access.denied")?;
         ensure!(denied.get("JUMP_REASON") == "mfa_missing", "{denied}");
         ensure!(
-            iris.events("session.opened").is_empty(),
+            bealin.events("session.opened").is_empty(),
             "a session was opened"
         );
-        root_logs_in(lab, &iris.seat)
+        root_logs_in(lab, &bealin.seat)
     })?;
-    iris.ssh(&["bastion", "whoami"])?.success()?;
+    bealin.ssh(&["bastion", "whoami"])?.success()?;
     Ok(())
 }

@@ -48,9 +48,9 @@ pub(crate) fn a_broken_edit_changes_nothing(lab: &Lab) -> Result<()> {
 
 /// Given a session with an open connection, when an edit takes its rule away, then within a second nothing of it is left.
 pub(crate) fn what_a_saved_edit_forbids_is_cut(lab: &Lab) -> Result<()> {
-    let uma = lab.admin("uma").may_reach_databases().arrive()?;
-    let mut master = uma.open_master(&[])?;
-    let mut open = uma
+    let elibert = lab.admin("elibert").may_reach_databases().arrive()?;
+    let mut master = elibert.open_master(&[])?;
+    let mut open = elibert
         .seat
         .command("ssh")
         .args(["-S", "master", "-W", &format!("db1:{ECHO}"), "bastion"])
@@ -58,14 +58,14 @@ pub(crate) fn what_a_saved_edit_forbids_is_cut(lab: &Lab) -> Result<()> {
         .start()?;
     open.say("hello\n")?;
     open.wait_for("hello", PATIENCE)?;
-    lab.edit_policy(|policy| policy.replace("uma", "effect = \"allow\"", "effect = \"deny\""))?;
+    lab.edit_policy(|policy| policy.replace("elibert", "effect = \"allow\"", "effect = \"deny\""))?;
     let applied = Instant::now();
     master
         .wait_for("closed by remote host", PATIENCE)
         .or_else(|e| if master.ended()? { Ok(()) } else { Err(e) })?;
     let left = lab
         .bastion
-        .shell(&format!("pgrep -u {} || true", uma.uid))
+        .shell(&format!("pgrep -u {} || true", elibert.uid))
         .run()?
         .text();
     ensure!(left.is_empty(), "processes of the session are left: {left}");
@@ -74,17 +74,17 @@ pub(crate) fn what_a_saved_edit_forbids_is_cut(lab: &Lab) -> Result<()> {
         "cut after {:?}",
         applied.elapsed()
     );
-    let expired = uma.event("session.expired")?;
+    let expired = elibert.event("session.expired")?;
     ensure!(expired.get("JUMP_REASON") == "policy_changed", "{expired}");
-    uma.event("session.closed")?;
-    uma.event("forward.closed")?;
+    elibert.event("session.closed")?;
+    elibert.event("forward.closed")?;
     Ok(())
 }
 
 /// Given questions that the guard has answered, then `explain` gives the same answers.
 pub(crate) fn explain_says_what_the_guard_does(lab: &Lab) -> Result<()> {
-    let vera = lab.admin("vera").may_reach_databases().arrive()?;
-    let _master = vera.open_master(&[])?;
+    let elidine = lab.admin("elidine").may_reach_databases().arrive()?;
+    let _master = elidine.open_master(&[])?;
     for destination in [
         format!("db1:{ECHO}"),
         format!("db2:{ECHO}"),
@@ -92,14 +92,14 @@ pub(crate) fn explain_says_what_the_guard_does(lab: &Lab) -> Result<()> {
         "127.0.0.1:22".to_owned(),
         format!("10.77.2.11:{ECHO}"),
     ] {
-        let connected = vera
+        let connected = elidine
             .seat
             .command("ssh")
             .args(["-S", "master", "-W", &destination, "bastion"])
             .input("")
             .run()?;
         let explained = lab.jumpctl(&format!(
-            "explain vera {destination} --from 10.77.1.20 --json"
+            "explain elidine {destination} --from 10.77.1.20 --json"
         ))?;
         ensure!(
             (connected.code() == 0) == (explained.code() == 0),

@@ -143,44 +143,44 @@ pub(crate) fn a_window_that_closes_takes_what_it_gave_and_no_more(lab: &Lab) -> 
             window("selma")
         ))
         .arrive()?;
-    let thea = lab
-        .admin("thea")
+    let elimar = lab
+        .admin("elimar")
         .policy(format!(
-            "{}[targets.thea-two]\nhosts = [\"db2\"]\nports = [5432]\n\
-             [[rules]]\nname = \"thea-hours\"\neffect = \"allow\"\nusers = [\"thea\"]\ntargets = [\"databases\"]\nwindows = [\"thea\"]\n\
-             [[rules]]\nname = \"thea-always\"\neffect = \"allow\"\nusers = [\"thea\"]\ntargets = [\"thea-two\"]\n",
-            window("thea")
+            "{}[targets.elimar-two]\nhosts = [\"db2\"]\nports = [5432]\n\
+             [[rules]]\nname = \"elimar-hours\"\neffect = \"allow\"\nusers = [\"elimar\"]\ntargets = [\"databases\"]\nwindows = [\"elimar\"]\n\
+             [[rules]]\nname = \"elimar-always\"\neffect = \"allow\"\nusers = [\"elimar\"]\ntargets = [\"elimar-two\"]\n",
+            window("elimar")
         ))
         .arrive()?;
     let selmas = selma.open_master(&[])?;
-    let mut theas = thea.open_master(&[])?;
-    let mut one = echoing(&thea, &format!("db1:{ECHO}"))?;
-    let mut two = echoing(&thea, &format!("db2:{ECHO}"))?;
+    let mut elimars = elimar.open_master(&[])?;
+    let mut one = echoing(&elimar, &format!("db1:{ECHO}"))?;
+    let mut two = echoing(&elimar, &format!("db2:{ECHO}"))?;
     let mut quiet = echoing(&selma, &format!("db1:{ECHO}"))?;
     let warned = selma.event("session.warned")?;
     ensure!(warned.get("JUMP_REASON") == "window_closed", "{warned}");
     ensure!(
-        thea.events("session.warned").is_empty(),
-        "thea's session does not end"
+        elimar.events("session.warned").is_empty(),
+        "elimar's session does not end"
     );
     let pause = closes.as_millisecond() - Timestamp::now().as_millisecond();
     ensure!(pause > 0, "the story took too long to begin");
     std::thread::sleep(Duration::from_millis(pause.try_into()?));
     let closed = Instant::now();
     gone_a_second_after(lab, "selma's session", closed, no_process(&selma))?;
-    gone_a_second_after(lab, "thea's connection", closed, |_| one.ended())?;
+    gone_a_second_after(lab, "elimar's connection", closed, |_| one.ended())?;
     ensure!(selmas.wait(PATIENCE)?.code() != 0, "ended well");
     ensure!(quiet.ended()?, "selma's connection is there");
     let expired = selma.event("session.expired")?;
     ensure!(expired.get("JUMP_REASON") == "window_closed", "{expired}");
-    let cut = thea.event("forward.closed")?;
+    let cut = elimar.event("forward.closed")?;
     ensure!(
-        cut.get("JUMP_REASON") == "window_closed" && cut.get("JUMP_RULE") == "thea-hours",
+        cut.get("JUMP_REASON") == "window_closed" && cut.get("JUMP_RULE") == "elimar-hours",
         "{cut}"
     );
     two.say("still here\n")?;
     two.wait_for("still here", PATIENCE)?;
-    ensure!(!theas.ended()?, "thea's session has ended");
+    ensure!(!elimars.ended()?, "elimar's session has ended");
     Ok(())
 }
 
@@ -253,11 +253,11 @@ pub(crate) fn an_end_by_the_clock_takes_everything(lab: &Lab) -> Result<()> {
 
 /// Given `[session] idle`, then a session without a byte ends, and one that carries bytes lives on.
 pub(crate) fn a_session_that_nobody_uses_ends(lab: &Lab) -> Result<()> {
-    let wilma = lab.admin("wilma").may_reach_databases().arrive()?;
+    let faylin = lab.admin("faylin").may_reach_databases().arrive()?;
     let xanthe = lab.admin("xanthe").may_reach_databases().arrive()?;
-    let wilmas = wilma.open_master(&[])?;
+    let faylins = faylin.open_master(&[])?;
     let mut xanthes = xanthe.open_master(&[])?;
-    let _silent = echoing(&wilma, &format!("db1:{ECHO}"))?;
+    let _silent = echoing(&faylin, &format!("db1:{ECHO}"))?;
     let mut busy = echoing(&xanthe, &format!("db1:{ECHO}"))?;
     lab.edit_policy(|policy| policy.add_tables("idle", "[session]\nidle = \"6s\"\n"))?;
     let tell = || -> Result<()> {
@@ -269,11 +269,11 @@ pub(crate) fn a_session_that_nobody_uses_ends(lab: &Lab) -> Result<()> {
             busy.wait_for(&format!("round {round}\n"), PATIENCE)?;
             std::thread::sleep(SECOND);
         }
-        let expired = wilma.event("session.expired")?;
+        let expired = faylin.event("session.expired")?;
         ensure!(expired.get("JUMP_REASON") == "idle", "{expired}");
-        let warned = wilma.event("session.warned")?;
+        let warned = faylin.event("session.warned")?;
         ensure!(warned.get("JUMP_REASON") == "idle", "{warned}");
-        ensure!(wilmas.wait(PATIENCE)?.code() != 0, "ended well");
+        ensure!(faylins.wait(PATIENCE)?.code() != 0, "ended well");
         ensure!(!xanthes.ended()?, "the session in use has ended");
         ensure!(
             xanthe.events("session.expired").is_empty(),
@@ -288,19 +288,25 @@ pub(crate) fn a_session_that_nobody_uses_ends(lab: &Lab) -> Result<()> {
 
 /// Given an open session, when wrong codes lock its user, then it ends within a second.
 pub(crate) fn a_lock_out_ends_the_sessions_of_its_user(lab: &Lab) -> Result<()> {
-    let yara = lab.admin("yara").may_reach_databases().arrive()?;
-    let master = yara.open_master(&[])?;
-    let _open = echoing(&yara, &format!("db1:{ECHO}"))?;
+    let faybert = lab.admin("faybert").may_reach_databases().arrive()?;
+    let master = faybert.open_master(&[])?;
+    let _open = echoing(&faybert, &format!("db1:{ECHO}"))?;
     for _ in 0..5 {
-        yara.seat
+        faybert
+            .seat
             .answering(&["000000"])?
             .ssh(["-o", "ControlPath=none", "bastion", "whoami"])
             .run()?
             .failure()?;
     }
-    yara.event("mfa.locked")?;
-    gone_a_second_after(lab, "yara's session", Instant::now(), no_process(&yara))?;
-    let expired = yara.event("session.expired")?;
+    faybert.event("mfa.locked")?;
+    gone_a_second_after(
+        lab,
+        "faybert's session",
+        Instant::now(),
+        no_process(&faybert),
+    )?;
+    let expired = faybert.event("session.expired")?;
     ensure!(expired.get("JUMP_REASON") == "locked_out", "{expired}");
     ensure!(master.wait(PATIENCE)?.code() != 0, "ended well");
     Ok(())

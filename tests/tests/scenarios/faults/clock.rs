@@ -58,52 +58,52 @@ pub(crate) fn fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back(
 ) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
         run(bastion, PUT)?;
-        let window = window_open_now("xaver-hours");
-        let xaver = lab
-            .admin("xaver")
+        let window = window_open_now("faymar-hours");
+        let faymar = lab
+            .admin("faymar")
             .at(bastion)
             .policy(format!(
-                "{window}[[rules]]\nname = \"xaver-hours\"\neffect = \"allow\"\nusers = [\"xaver\"]\n\
-                 targets = [\"databases\"]\nwindows = [\"xaver-hours\"]\n"
+                "{window}[[rules]]\nname = \"faymar-hours\"\neffect = \"allow\"\nusers = [\"faymar\"]\n\
+                 targets = [\"databases\"]\nwindows = [\"faymar-hours\"]\n"
             ))
             .arrive()?;
-        let mut xaver = Visit::of(bastion, xaver)?;
-        xaver.forwards_as_before()?;
-        let watch = xaver.watch_the_end(&step("+7200"))?;
-        wait_for("the client to be gone", || xaver.master.ended())?;
+        let mut faymar = Visit::of(bastion, faymar)?;
+        faymar.forwards_as_before()?;
+        let watch = faymar.watch_the_end(&step("+7200"))?;
+        wait_for("the client to be gone", || faymar.master.ended())?;
         super::a_second_at_most(watch)?;
-        let expired = xaver.admin.event("session.expired")?;
+        let expired = faymar.admin.event("session.expired")?;
         ensure!(expired.get("JUMP_REASON") == "window_closed", "{expired}");
         no_guard_is_left(bastion)?;
         // Back again: what was cut stays cut, and the window is open to who comes anew.
         run(bastion, &step("+0"))?;
         ensure!(
-            xaver.forward(&format!("{DB1}:{ECHO}"))?.stdout.is_empty(),
+            faymar.forward(&format!("{DB1}:{ECHO}"))?.stdout.is_empty(),
             "the session is back"
         );
-        gets_through(bastion, &xaver.admin)?;
+        gets_through(bastion, &faymar.admin)?;
 
-        let mut yara = Visit::begin(lab, bastion, "yara")?;
+        let mut fayton = Visit::begin(lab, bastion, "fayton")?;
         for there_and_back in ["+7200", "-7200", "+0"] {
             run(bastion, &step(there_and_back))?;
             // As long as both take to look at the clock.
             std::thread::sleep(Duration::from_millis(1200));
-            yara.flow_goes_on()?;
-            yara.forwards_as_before()?;
+            fayton.flow_goes_on()?;
+            fayton.forwards_as_before()?;
         }
-        let code = yara.admin.authenticator()?.code()?;
+        let code = fayton.admin.authenticator()?.code()?;
         let login = || {
-            let answering = yara.admin.seat.answering(&[&code])?;
+            let answering = fayton.admin.seat.answering(&[&code])?;
             answering.ssh([bastion.place().name, "whoami"]).run()
         };
         login()?.success()?;
         // Now its time step is the present one, or the one before.
         run(bastion, &step("-30"))?;
         login()?.failure()?;
-        let replayed = yara.admin.event("mfa.replayed")?;
+        let replayed = fayton.admin.event("mfa.replayed")?;
         ensure!(replayed.get("JUMP_REASON") == "replayed_code", "{replayed}");
         run(bastion, &step("+0"))?;
-        yara.leave()?;
+        fayton.leave()?;
         run(bastion, TAKE_AWAY)
     })
 }
@@ -112,15 +112,15 @@ pub(crate) fn fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back(
 pub(crate) fn fault_a_clock_stepped_back_gives_a_session_no_more_time(lab: &Lab) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
         run(bastion, PUT)?;
-        let zita = lab
-            .admin("zita")
+        let faydine = lab
+            .admin("faydine")
             .at(bastion)
             .policy(
-                "[[rules]]\nname = \"zita-databases\"\neffect = \"allow\"\nusers = [\"zita\"]\n\
+                "[[rules]]\nname = \"faydine-databases\"\neffect = \"allow\"\nusers = [\"faydine\"]\n\
                  targets = [\"databases\"]\nmax_session = \"8s\"\n",
             )
             .arrive()?;
-        let visit = Visit::of(bastion, zita)?;
+        let visit = Visit::of(bastion, faydine)?;
         run(bastion, &step("-7200"))?;
         // By journald's clock, which nobody steps here; in microseconds.
         let when = |kind: &str| -> Result<u64> {

@@ -32,7 +32,7 @@ fn the_gap_is_owned_up(bastion: &Bastion, mark: jump_lab::journal::Mark) -> Resu
 /// Given a session, when journald is stopped, then logins and new connections are refused and the open one goes on; a syslog daemon in its place is good enough; when journald is back, it hears of the gap.
 pub(crate) fn fault_without_journald_syslog_must_take_the_event(lab: &Lab) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        let mut visit = Visit::begin(lab, bastion, "thea")?;
+        let mut visit = Visit::begin(lab, bastion, "elilin")?;
         let mark = bastion.journal.mark();
         run(bastion, &format!("systemctl stop {UNITS}"))?;
         let mut nobody_listens = || -> Result<()> {
@@ -53,7 +53,7 @@ pub(crate) fn fault_without_journald_syslog_must_take_the_event(lab: &Lab) -> Re
         let by_syslog = visit
             .forwards_as_before()
             .and_then(|()| gets_through(bastion, &visit.admin));
-        let heard = syslogd.wait_for("session.opened outcome=success user=thea", PATIENCE);
+        let heard = syslogd.wait_for("session.opened outcome=success user=elilin", PATIENCE);
         syslogd.kill();
         run(
             bastion,
@@ -88,7 +88,7 @@ pub(crate) fn fault_a_full_journal_allows_what_syslog_takes_and_then_nothing(
     lab: &Lab,
 ) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        let mut visit = Visit::begin(lab, bastion, "ulla")?;
+        let mut visit = Visit::begin(lab, bastion, "eliton")?;
         let mark = bastion.journal.mark();
         run(bastion, "pkill -STOP -x systemd-journal")?;
         let mut full = || -> Result<()> {

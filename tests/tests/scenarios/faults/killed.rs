@@ -33,7 +33,7 @@ pub(crate) fn fault_a_killed_jumpd_comes_back_and_knows_its_sessions(lab: &Lab) 
 /// Given a session, when the guard's listener is killed, then the session keeps its guard, and new logins get one again.
 pub(crate) fn fault_a_killed_listener_leaves_the_guards_at_their_posts(lab: &Lab) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        let mut visit = Visit::begin(lab, bastion, "lars")?;
+        let mut visit = Visit::begin(lab, bastion, "beaton")?;
         let guard = visit.guard()?;
         bastion
             .shell("systemctl kill --kill-whom=main --signal=KILL jump-guard.service")

@@ -21,7 +21,7 @@ pub(crate) fn fault_a_resolver_that_never_answers_holds_nobody_up(lab: &Lab) -> 
     lab.on_fragile_bastion(|bastion| {
         let silent = format!("nameserver {BLACK_HOLE}\n");
         let several = format!("nameserver {BLACK_HOLE}\nnameserver 10.77.1.98\nnameserver {BLACK_HOLE}\n");
-        for (name, resolv_conf) in [("sven", silent), ("sina", several)] {
+        for (name, resolv_conf) in [("dagdine", silent), ("sina", several)] {
             bastion.shell(&format!("printf '{resolv_conf}' >/etc/resolv.conf")).run()?.success()?;
             let tables = format!(
                 "[[rules]]\nname = \"{name}-vault\"\neffect = \"allow\"\nusers = [\"{name}\"]\ntargets = [\"{name}-vault\", \"databases\"]\n\

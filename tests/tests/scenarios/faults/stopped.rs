@@ -26,7 +26,7 @@ fn while_stopped(bastion: &Bastion, unit: &str, act: impl FnOnce() -> Result<()>
 /// Given a session, when jumpd is stopped, then logins and new connections are refused in time, root logs in, the open connection goes on; when it is continued, all is well.
 pub(crate) fn fault_a_stopped_jumpd_refuses_in_time(lab: &Lab) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        let mut visit = Visit::begin(lab, bastion, "olaf")?;
+        let mut visit = Visit::begin(lab, bastion, "cyddine")?;
         while_stopped(bastion, "jumpd.service", || {
             visit.forward_is_refused(LIMIT)?;
             is_refused(bastion, &visit.admin, LIMIT)?;
@@ -44,7 +44,7 @@ pub(crate) fn fault_a_stopped_jumpd_refuses_in_time(lab: &Lab) -> Result<()> {
 /// Given a session, when the guard's listener is stopped, then logins are refused in time, root logs in, and the session is guarded as before.
 pub(crate) fn fault_a_stopped_listener_refuses_logins_in_time(lab: &Lab) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        let mut visit = Visit::begin(lab, bastion, "pia")?;
+        let mut visit = Visit::begin(lab, bastion, "dagmar")?;
         while_stopped(bastion, "jump-guard.service", || {
             is_refused(bastion, &visit.admin, LIMIT)?;
             visit.forwards_as_before()?;
@@ -64,7 +64,7 @@ pub(crate) fn fault_a_stopped_listener_refuses_logins_in_time(lab: &Lab) -> Resu
 /// Given a session whose guard is stopped, then a connection is decided in time all the same; a guard that is stopped again and again takes its session along.
 pub(crate) fn fault_a_stopped_guard_keeps_nobody_waiting(lab: &Lab) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        let mut visit = Visit::begin(lab, bastion, "rita")?;
+        let mut visit = Visit::begin(lab, bastion, "dagton")?;
         let guard = visit.guard()?;
         let stop = format!("kill -STOP {guard}");
         bastion.shell(&stop).run()?.success()?;
