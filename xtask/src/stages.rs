@@ -53,6 +53,11 @@ const STAGES: &[Stage] = &[
         slow: true,
         run: || lab::scenarios("bookworm", &[]),
     },
+    Stage {
+        name: "lab, Debian 13",
+        slow: true,
+        run: || lab::scenarios("trixie", &[]),
+    },
 ];
 
 /// Runs every stage; says at the end which failed.

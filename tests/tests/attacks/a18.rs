@@ -239,9 +239,8 @@ pub(crate) fn a18_an_honest_session_makes_no_forbidden_call(lab: &Lab) -> Result
     ensure!(through.text() == "ops", "{through}");
     let closed = daglin.wait_events("session.closed", 2);
     ensure!(closed.len() == 2, "{closed:?}");
-    // Nor has anybody else's been one: no story runs a program inside a session of this bastion.
     let forbidden = lab.journal.since(Mark::default(), |event| {
-        event.get("JUMP_REASON") == "forbidden_call"
+        event.get("JUMP_REASON") == "forbidden_call" && event.get("JUMP_USER") == daglin.name()
     });
     ensure!(forbidden.is_empty(), "{forbidden:?}");
     Ok(())
