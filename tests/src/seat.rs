@@ -6,8 +6,8 @@
 
 use crate::machine::Machine;
 use crate::process::Invocation;
-use crate::story::wait_for;
-use anyhow::{Context, Result};
+use crate::story::until;
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -15,11 +15,14 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Where the askpass script is on the client machine.
 const ASKPASS: &str = "/usr/local/bin/lab-askpass";
 /// Where the client that does what OpenSSH's does not is.
 const RAW_CLIENT: &str = "/usr/local/bin/lab-raw-client";
+/// How long many logins may take to stand at their prompts; sshd drops one after two minutes.
+const UNTIL_PROMPTED: Duration = Duration::from_secs(100);
 /// The account on the targets that admins log in to.
 pub const TARGET_ACCOUNT: &str = "ops";
 
@@ -109,6 +112,12 @@ impl Seat {
     pub fn take(client: &Arc<Machine>, servers: &[&Machine], name: &str) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(3000);
         let uid = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Stories share the client: its accounts tell them apart, whichever bastion they are about.
+        ensure!(
+            !client.path(&format!("/home/{name}")).exists(),
+            "another story has a {name} at {} already",
+            client.place().name
+        );
         let home = add_account(client, name, uid)?;
         let client = Arc::clone(client);
         let mut seat = Self {
@@ -206,8 +215,18 @@ impl Seat {
         host: &str,
         steps: impl IntoIterator<Item = S>,
     ) -> Invocation {
+        self.raw_client_as(&self.name, host, steps)
+    }
+
+    /// The same under another name, which may be one that OpenSSH's client does not send.
+    pub fn raw_client_as<S: Into<String>>(
+        &self,
+        name: &str,
+        host: &str,
+        steps: impl IntoIterator<Item = S>,
+    ) -> Invocation {
         self.command("python3")
-            .args([RAW_CLIENT, host, &self.name])
+            .args([RAW_CLIENT, host, name])
             .args(steps)
     }
 
@@ -306,9 +325,14 @@ impl Gate {
     /// # Errors
     /// When they do not come.
     pub fn wait_for_prompts(&self, count: usize) -> Result<()> {
-        wait_for(&format!("{count} prompts"), || {
-            Ok(lines(&self.prompts) >= count)
-        })
+        let all = || Ok((lines(&self.prompts) >= count).then_some(()));
+        let came = until(UNTIL_PROMPTED, all)?;
+        ensure!(
+            came.is_some(),
+            "{} of {count} prompts came in {UNTIL_PROMPTED:?}",
+            lines(&self.prompts)
+        );
+        Ok(())
     }
 }
 

@@ -56,7 +56,7 @@ fn trees(suite: &str, arguments: &Arguments) -> anyhow::Result<()> {
     base::tree(suite)?;
     let chosen = |name: &str| {
         let filter = arguments.filter.as_deref().unwrap_or_default();
-        name.contains(filter)
+        name.contains(filter) && all().any(|scenario| scenario.name == name)
     };
     if NEED_WORKBENCH.iter().any(|name| chosen(name)) {
         base::tree_of(suite, Kind::Workbench)?;

@@ -4,6 +4,7 @@ use super::way;
 use anyhow::{Result, ensure};
 use jump_lab::lab::Lab;
 use jump_lab::machine::Machine;
+use jump_lab::network::ECHO;
 use std::fs;
 
 /// Home of every user of a policy.
@@ -38,6 +39,46 @@ pub(crate) fn a10_no_rc_file_is_run(lab: &Lab) -> Result<()> {
     fs::remove_dir_all(lab.bastion.path(&format!("{HOME}/.ssh")))?;
     logins?.success()?;
     ensure!(!caught(&lab.bastion, "a10-rc"), "rc was run");
+    Ok(())
+}
+
+/// Given `/etc/ssh/sshrc`, which root alone can write, then sshd runs it for everybody; on a stock host it reaches what it likes, at the bastion nothing beyond the policy, and doctor warns of it.
+pub(crate) fn a10_the_hosts_own_rc_runs_inside_the_guard(lab: &Lab) -> Result<()> {
+    const SSHRC: &str = "/etc/ssh/sshrc";
+    let ludo = lab.admin("ludo").may_reach_databases().arrive()?;
+    let stock = lab.stock()?;
+    stock.account(&ludo.seat)?;
+    let knock = format!(
+        "[ \"$USER\" = ludo ] || exit 0\nfor to in 127.0.0.1/22 10.77.2.12/{ECHO}; do\n\
+         bash -c \"exec 3<>/dev/tcp/$to\" 2>/dev/null && echo \"reached $to\" || echo \"kept from $to\"\n\
+         done >&2\n"
+    );
+    ensure!(
+        !lab.jumpctl("doctor")?.text().contains(SSHRC),
+        "doctor speaks of a file that is not there"
+    );
+    for machine in [&**stock, &*lab.bastion] {
+        machine.write(SSHRC, &knock)?;
+    }
+    let there = way::ssh(&ludo.seat, "stock", &[], &["true"]).run();
+    let here = ludo.ssh(&["bastion", "whoami"]);
+    let doctor = lab.jumpctl("doctor");
+    for machine in [&**stock, &*lab.bastion] {
+        fs::remove_file(machine.path(SSHRC))?;
+    }
+    let (there, here, doctor) = (there?, here?.success()?, doctor?);
+    for to in ["127.0.0.1/22", &format!("10.77.2.12/{ECHO}")] {
+        ensure!(
+            there.stderr.contains(&format!("reached {to}")),
+            "the stock host: {there}"
+        );
+        ensure!(here.stderr.contains(&format!("kept from {to}")), "{here}");
+    }
+    ensure!(!here.stderr.contains("reached"), "{here}");
+    for address in ["127.0.0.1", "10.77.2.12"] {
+        ludo.event_where("forward.denied", |e| e.get("JUMP_DST_IP") == address)?;
+    }
+    ensure!(doctor.text().contains(SSHRC), "doctor is silent: {doctor}");
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::way;
 use anyhow::{Result, ensure};
 use jump_lab::lab::Lab;
 use jump_lab::network::ECHO;
-use jump_lab::story::PATIENCE;
+use jump_lab::story::{PATIENCE, wait_for};
 
 /// Given a shared connection, when the admin's key is taken away, then on a stock host it stays good for ever, and at the bastion it is gone.
 pub(crate) fn a14_a_shared_connection_ends_with_the_right(lab: &Lab) -> Result<()> {
@@ -68,5 +68,63 @@ pub(crate) fn a14_each_channel_is_judged(lab: &Lab) -> Result<()> {
     let denied = rolf.event("forward.denied")?;
     ensure!(denied.get("JUMP_DST_IP") == "10.77.2.12", "{denied}");
     rolf.event("session.closed")?;
+    Ok(())
+}
+
+/// Given the client's own prompt (`~C`), then a forward added there is judged like any other.
+pub(crate) fn a14_a_forward_added_in_the_session_is_judged(lab: &Lab) -> Result<()> {
+    let remy = lab.admin("remy").may_reach_databases().arrive()?;
+    lab.stock()?.account(&remy.seat)?;
+    let options = [
+        "-tt",
+        "-o",
+        "EnableEscapeCommandline=yes",
+        "-o",
+        "EscapeChar=~",
+    ];
+    let line = |port: u16, to: &str| format!("-L {port}:{to}:{ECHO}");
+    let answering = remy.seat.answering(&[line(16540, "db2")])?;
+    let mut there = answering
+        .ssh(options)
+        .args(["stock", "echo ready; cat"])
+        .open_input()
+        .start()?;
+    there.wait_for("ready", PATIENCE)?;
+    let listens = |port: &str| {
+        let listening = lab.client.shell("ss -ltnH").run()?.text();
+        Ok(listening.contains(&format!("127.0.0.1:{port} ")))
+    };
+    // The client's prompt is answered like any other, without a terminal.
+    there.say("\r~C")?;
+    let code = remy.authenticator()?.any_code()?;
+    let answers = [code, line(16541, "db2"), line(16542, "db1")];
+    let answering = remy.seat.answering(&answers)?;
+    let mut here = answering
+        .ssh(options)
+        .args(["bastion"])
+        .open_input()
+        .start()?;
+    here.wait_for("databases", PATIENCE)?;
+    here.say("\r~C")?;
+    wait_for("the first forward", || listens("16541"))?;
+    here.say("\r~C")?;
+    let knock = |port: &str| {
+        remy.seat
+            .command("nc")
+            .args(["-N", "-w", "5", "127.0.0.1", port])
+            .input("hello\n")
+            .run()
+    };
+    for port in ["16540", "16542"] {
+        wait_for("the forwards", || listens(port))?;
+    }
+    let reached = knock("16540")?;
+    ensure!(reached.text() == "hello", "stock: {reached}");
+    let refused = knock("16541")?;
+    ensure!(refused.stdout.is_empty(), "{refused}");
+    let allowed = knock("16542")?;
+    ensure!(allowed.text() == "hello", "{allowed}");
+    let denied = remy.event("forward.denied")?;
+    ensure!(denied.get("JUMP_DST_IP") == "10.77.2.12", "{denied}");
     Ok(())
 }

@@ -64,3 +64,41 @@ pub(crate) fn a15_a_network_never_covers_the_bastion_itself(lab: &Lab) -> Result
     }
     Ok(())
 }
+
+/// Given a listed host by which one comes back (a to b to a), then who comes back is judged by where they come from.
+pub(crate) fn a15_who_comes_back_by_a_target_is_judged_anew(lab: &Lab) -> Result<()> {
+    let stig = lab
+        .admin("stig")
+        .policy(format!(
+            "[targets.other]\nhosts = [\"10.77.2.4\"]\nports = [22]\n\
+             [targets.stig-db]\nhosts = [\"db1\"]\nports = [22, {ECHO}]\n\
+             [[rules]]\nname = \"stig-rule\"\neffect = \"allow\"\nusers = [\"stig\"]\nfrom = [\"10.77.1.20\"]\n\
+             targets = [\"other\", \"stig-db\"]\n"
+        ))
+        .arrive()?;
+    let stock = lab.stock()?;
+    stock.account(&stig.seat)?;
+    // From a stock host to itself and back again: as often as one likes.
+    let around = stig
+        .seat
+        .command("ssh")
+        .args(["-J", "stock,stig@10.77.2.4", "stig@10.77.1.4", "hostname"])
+        .run()?;
+    ensure!(around.text() == "stock", "{around}");
+
+    let out = stig.ssh(&["-J", "bastion", "stig@10.77.2.4", "hostname"])?;
+    ensure!(out.text() == "stock", "the way out: {out}");
+    let mut authenticator = stig.authenticator()?;
+    let codes = [authenticator.any_code()?, authenticator.any_code()?];
+    drop(authenticator);
+    let mark = lab.journal.mark();
+    let back = stig
+        .seat
+        .answering(&codes)?
+        .ssh(["-J", "bastion,stig@10.77.2.4", "stig@10.77.2.1", "whoami"])
+        .run()?;
+    ensure!(back.code() != 0 && back.text().is_empty(), "{back}");
+    // Sooner than the second factor: the key is good from the rule's addresses alone.
+    let words = ["stig", "not from a permitted host", "10.77.2.4"];
+    way::sshd_says(&lab.journal, mark, &words)
+}

@@ -1,13 +1,21 @@
 //! A19: the one who watches is killed, stopped, starved, or changed under a question.
 
+use crate::scenarios::root_logs_in;
 use anyhow::{Context, Result, ensure};
 use jump_lab::admin::Admin;
 use jump_lab::bastion::Bastion;
 use jump_lab::lab::Lab;
 use jump_lab::network::ECHO;
 use jump_lab::peculiar::OwnSshd;
+use jump_lab::process::Output;
 use jump_lab::story::{PATIENCE, until};
 use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Nobody waits longer for an answer.
+const BOUND: Duration = Duration::from_secs(5);
+/// Longer than between two looks of the listener at its guards.
+const BETWEEN_STOPS: Duration = Duration::from_secs(2);
 
 fn guard_of(bastion: &Bastion, admin: &Admin<'_>) -> Result<i64> {
     let session = admin
@@ -22,6 +30,15 @@ fn guard_of(bastion: &Bastion, admin: &Admin<'_>) -> Result<i64> {
         .get("guard")
         .and_then(Value::as_i64)
         .context("no guard")
+}
+
+fn through(admin: &Admin<'_>, destination: &str) -> Result<Output> {
+    admin
+        .seat
+        .command("ssh")
+        .args(["-S", "master", "-W", destination, "bastion"])
+        .input("hello\n")
+        .run()
 }
 
 /// Given a recorder of the user's own, then the user kills it and goes on; given ours, then no signal of the user's reaches any of it.
@@ -74,6 +91,101 @@ pub(crate) fn a19_the_user_cannot_touch_who_watches(lab: &Lab) -> Result<()> {
     }
     bodo.in_session("true")?.run()?.success()?;
     Ok(())
+}
+
+/// Given a guard that is stopped, starved of descriptors or killed, then nothing is connected that would not have been, and nobody waits long.
+pub(crate) fn a19_a_lost_guard_opens_nothing(lab: &Lab) -> Result<()> {
+    let stock = lab.stock()?;
+    let boris = lab.admin("boris").may_reach_databases().arrive()?;
+    stock.account(&boris.seat)?;
+    let free = boris
+        .seat
+        .command("ssh")
+        .args(["-W", "127.0.0.1:22", "stock"])
+        .input("")
+        .run()?;
+    ensure!(free.text().starts_with("SSH-"), "the stock host: {free}");
+    let listed = format!("db1:{ECHO}");
+
+    let master = boris.open_master(&[])?;
+    let guard = guard_of(&lab.bastion, &boris)?;
+    let signal = |signal: &str| {
+        lab.bastion
+            .shell(&format!("kill -{signal} {guard}"))
+            .run()?
+            .success()
+    };
+    // Stopped, and continued by the listener: what is asked meanwhile is answered within bounds, and never with what is not listed.
+    for destination in ["127.0.0.1:22", "db2:22"] {
+        signal("STOP")?;
+        let begun = Instant::now();
+        let outside = through(&boris, destination)?;
+        ensure!(outside.stdout.is_empty(), "a stopped guard: {outside}");
+        ensure!(
+            begun.elapsed() < BOUND,
+            "a stopped guard kept a connect for {:?}",
+            begun.elapsed()
+        );
+        let inside = through(&boris, &listed)?;
+        ensure!(inside.text() == "hello", "a continued guard: {inside}");
+        // A guard found stopped at two looks in a row is killed; these are to be two stops.
+        std::thread::sleep(BETWEEN_STOPS);
+    }
+    // Starved: no descriptor is left for a socket or a question.
+    let limit = |soft: &str| {
+        // A machine of the lab may be without CAP_SYS_RESOURCE: the guard's own user needs none.
+        let prlimit = "setpriv --reuid=jump-guard --regid=jump-guard --clear-groups prlimit";
+        let line = format!("{prlimit} --pid {guard} --nofile={soft}:");
+        lab.bastion.shell(&line).run()?.success()
+    };
+    limit("4")?;
+    let begun = Instant::now();
+    let starved = through(&boris, &listed)?;
+    ensure!(
+        starved.stdout.is_empty() || starved.text() == "hello",
+        "{starved}"
+    );
+    let outside = through(&boris, "127.0.0.1:22")?;
+    ensure!(outside.stdout.is_empty(), "a starved guard: {outside}");
+    ensure!(
+        begun.elapsed() < 2 * BOUND,
+        "a starved guard took {:?}",
+        begun.elapsed()
+    );
+    limit("1024")?;
+    // Killed in the middle of many questions.
+    let asking: Vec<_> = (0..10)
+        .map(|_| {
+            boris
+                .seat
+                .command("ssh")
+                .args(["-S", "master", "-W", "127.0.0.1:22", "bastion"])
+                .input("")
+                .start()
+        })
+        .collect::<Result<_>>()?;
+    signal("KILL")?;
+    let begun = Instant::now();
+    master.wait(PATIENCE)?.failure()?;
+    ensure!(
+        begun.elapsed() < BOUND,
+        "the session outlived its guard by {:?}",
+        begun.elapsed()
+    );
+    for one in asking {
+        let output = one.wait(PATIENCE)?;
+        ensure!(output.stdout.is_empty(), "{output}");
+    }
+    boris.event("guard.failed")?;
+    boris.event("session.closed")?;
+    ensure!(
+        boris
+            .events("forward.allowed")
+            .iter()
+            .all(|e| e.get("JUMP_DST_NAME") == "db1"),
+        "something was allowed that is not listed"
+    );
+    root_logs_in(lab, &boris.seat)
 }
 
 /// Given questions under way while the policy is saved and jumpd restarted, then each is answered by the old policy or the new, and the unlisted never.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// How long after the end of a session nothing of it may be left.
 const LIMIT: Duration = Duration::from_secs(1);
+/// The same for a session whose client has just gone: sshd has to go first.
+const AFTER_LOGOUT: Duration = Duration::from_secs(2);
 
 /// Ways to stay, and what then runs. The words are unlikely in any other process.
 const WAYS: [(&str, &str); 4] = [
@@ -35,7 +37,7 @@ fn running(machine: &Machine, user: &str, words: &str) -> Result<String> {
     Ok(machine.shell(&line).run()?.text())
 }
 
-/// Given a stock host, then what was put behind a session lives on; given a guarded session, then it is still of that session, and gone within a second of its end.
+/// Given a stock host, then what was put behind a session lives on; given a guarded session, then it is still of that session, and gone within a second of its end, also when that is a plain logout.
 pub(crate) fn a22_nothing_survives_the_end_of_its_session(lab: &Lab) -> Result<()> {
     let (stock, open) = (lab.stock()?, lab.open_bastion()?);
     let cleo = lab.admin("cleo").at(open).may_reach_databases().arrive()?;
@@ -68,6 +70,24 @@ pub(crate) fn a22_nothing_survives_the_end_of_its_session(lab: &Lab) -> Result<(
         Ok(running(open, "cleo", ".")?.is_empty().then_some(()))
     })?;
     ensure!(gone.is_some(), "left: {}", running(open, "cleo", ".")?);
+
+    // Nobody ends this one: the client leaves, as after any command.
+    let all = WAYS.map(|(_, line)| line).join("; ");
+    let begun = cleo.ssh(&["open", &all])?.success()?;
+    ensure!(
+        begun.text().lines().eq(WAYS.map(|_| "begun")),
+        "it was not begun: {begun}"
+    );
+    let gone = until(AFTER_LOGOUT, || {
+        Ok(running(open, "cleo", ".")?.is_empty().then_some(()))
+    })?;
+    ensure!(
+        gone.is_some(),
+        "left after the logout: {}",
+        running(open, "cleo", ".")?
+    );
+    let closed = cleo.wait_events("session.closed", 2);
+    ensure!(closed.len() == 2, "{closed:?}");
     Ok(())
 }
 

@@ -289,3 +289,51 @@ pub(crate) fn a25_no_edit_of_the_pam_stack_lets_in_without_a_code(lab: &Lab) -> 
     olga.ssh(&["bastion", "whoami"])?.success()?;
     Ok(())
 }
+
+/// Given an sshd that no longer asks pam_jump at all, by two edits together or a stack without our lines, then it gets no key of a policy user.
+pub(crate) fn a25_an_sshd_that_asks_nobody_gets_no_key(lab: &Lab) -> Result<()> {
+    let petra = lab.admin("petra").may_reach_databases().arrive()?;
+    let stays_out = |what: &str| -> Result<()> {
+        for args in [vec!["bastion", "whoami"], vec!["-W", "db1:5432", "bastion"]] {
+            let output = petra
+                .seat
+                .answering(&[WRONG])?
+                .ssh(args.clone())
+                .input("hello\n")
+                .run()?;
+            let through = WENT_THROUGH.iter().any(|word| output.text().contains(word));
+            ensure!(output.code() != 0 && !through, "{what}: {args:?}: {output}");
+        }
+        ensure!(!red(lab)?.is_empty(), "{what}: doctor is green");
+        root_logs_in(lab, &petra.seat)
+    };
+    let edit = "UsePAM no\nMatch User petra\n    AuthenticationMethods publickey\n";
+    lab.with_sshd_config(BY_HAND, edit, || stays_out(edit))?;
+
+    let stack = lab.bastion.read(STACK)?;
+    let without: String = stack
+        .lines()
+        .filter(|line| !line.contains("pam_jump.so"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    lab.bastion.write(STACK, format!("{PERMIT}{without}"))?;
+    let outcome = stays_out("a stack without pam_jump");
+    lab.bastion.write(STACK, &stack)?;
+    outcome?;
+    let told = lab.journal.wait(
+        jump_lab::journal::Mark::default(),
+        1,
+        jump_lab::story::PATIENCE,
+        |e| e.message().contains("jump-keys petra failed, status 1"),
+    );
+    ensure!(
+        !told.is_empty(),
+        "sshd's log does not say that it got no key"
+    );
+    ensure!(
+        petra.events("session.opened").is_empty(),
+        "a session was opened"
+    );
+    petra.ssh(&["bastion", "whoami"])?.success()?;
+    Ok(())
+}

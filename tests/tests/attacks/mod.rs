@@ -42,6 +42,7 @@ mod a28;
 mod a29;
 mod a30;
 mod a32;
+mod a33;
 mod a34;
 mod a35;
 mod a36;
@@ -97,7 +98,8 @@ macro_rules! attacks {
 }
 
 /// The attacks that no test tries, and why.
-pub(crate) const NOT_TESTED: &[(u8, &str)] = &[(31, "nothing to try yet")];
+pub(crate) const NOT_TESTED: &[(u8, &str)] =
+    &[(31, "not tested: this release writes no recordings")];
 
 // `beside` runs beside other tests, `alone` stops or breaks something that others use.
 attacks! {
@@ -186,10 +188,11 @@ attacks! {
         also by [];
 
     10: "`~/.ssh/rc`, `~/.ssh/environment`, `environment=`, `/etc/ssh/sshrc`",
-        stopped by "home is empty and root's; `PermitUserRC no`; `restrict` on every key",
+        stopped by "home is empty and root's; `PermitUserRC no`; `restrict` on every key; what root's own `sshrc` runs is guarded, and `doctor` warns",
         tried by [
             beside a10::a10_no_rc_file_is_run,
             beside a10::a10_nobody_can_write_one,
+            alone a10::a10_the_hosts_own_rc_runs_inside_the_guard,
             alone a10::a10_no_file_puts_words_into_the_environment,
         ],
         also by [];
@@ -231,6 +234,7 @@ attacks! {
         tried by [
             beside a14::a14_a_shared_connection_ends_with_the_right,
             beside a14::a14_each_channel_is_judged,
+            beside a14::a14_a_forward_added_in_the_session_is_judged,
         ],
         also by [
             "tests": what_a_saved_edit_forbids_is_cut an_operator_ends_a_session_without_a_channel,
@@ -240,6 +244,7 @@ attacks! {
         stopped by "own addresses refused",
         tried by [
             beside a15::a15_a_network_never_covers_the_bastion_itself,
+            beside a15::a15_who_comes_back_by_a_target_is_judged_anew,
         ],
         also by [];
 
@@ -278,6 +283,7 @@ attacks! {
         stopped by "kernel refuses calls of a dead guard; every wait ends; stateless questions",
         tried by [
             beside a19::a19_the_user_cannot_touch_who_watches,
+            beside a19::a19_a_lost_guard_opens_nothing,
             beside a19::a19_a_policy_that_changes_under_a_question_opens_nothing,
         ],
         also by [
@@ -305,7 +311,7 @@ attacks! {
         ];
 
     22: "survivors: `setsid`, `at`, cron, `systemd-run --user`, linger",
-        stopped by "the guard ends every process of the session; no program can be started in the first place",
+        stopped by "the guard ends every process of the session, also after sshd has gone; no program can be started in the first place",
         tried by [
             beside a22::a22_nothing_survives_the_end_of_its_session,
             beside a22::a22_nobody_else_runs_it_later,
@@ -340,6 +346,7 @@ attacks! {
             beside a25::a25_edits_open_a_stock_host,
             alone a25::a25_no_edit_of_sshd_config_lets_in_without_key_and_code,
             alone a25::a25_no_edit_of_the_pam_stack_lets_in_without_a_code,
+            alone a25::a25_an_sshd_that_asks_nobody_gets_no_key,
         ],
         also by [
             "tests": a_login_without_keyboard_interactive_is_refused,
@@ -366,6 +373,7 @@ attacks! {
         stopped by "names and uids are checked in the policy and in the index reader; local files win",
         tried by [
             alone a28::a28_a_later_local_account_wins,
+            beside a28::a28_no_name_and_no_id_means_somebody_else,
         ],
         also by [
             "crates/policy": names_of_users_and_groups_are_plain names_and_ids_of_local_files_are_conflicts,
@@ -396,7 +404,7 @@ attacks! {
         ];
 
     31: "recorder: disk full, file renamed or truncated, last block missing",
-        stopped by "recordings are not in this release",
+        stopped by "nothing to stop: this release writes no recordings",
         tried by [],
         also by [];
 
@@ -411,8 +419,11 @@ attacks! {
         ];
 
     33: "resources: half-open logins, channel floods, ten thousand forwards",
-        stopped by "sshd's own limits; one guard per session; bounded waits",
-        tried by [],
+        stopped by "limits per session; one guard per session; bounded waits; sshd's own limits, see [operations.md](operations.md)",
+        tried by [
+            beside a33::a33_a_session_opens_no_more_than_the_policy_says,
+            alone a33::a33_logins_that_never_end_keep_nobody_out,
+        ],
         also by [
             "jump-guard": more_connects_at_once_than_anyone_needs_are_refused a_user_who_goes_away_mid_handshake_leaves_nothing,
         ];
@@ -476,6 +487,7 @@ attacks! {
     40: "one valid code from 64 logins at once; the same for a recovery code",
         stopped by "as A23: exactly one wins",
         tried by [
+            alone a40::a40_64_logins_with_one_code_let_one_in,
             beside a40::a40_of_many_conversations_with_pam_one_is_told_yes,
         ],
         also by [
