@@ -13,6 +13,7 @@ use jump_lab::lab::{self, Lab};
 use libtest_mimic::{Arguments, Failed, Trial};
 use scenarios::clients::NEED_WORKBENCH;
 use scenarios::{SCENARIOS, Scenario};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -24,6 +25,8 @@ mod scenarios;
 const KNOWN_ATTACKS: &str = "--known-attacks";
 /// Parts of the names of those that are to run, separated by spaces.
 const FILTERS: &str = "JUMP_LAB_FILTERS";
+/// A file to which the names of those that fail are added.
+const RED: &str = "JUMP_LAB_RED";
 /// How many scenarios run side by side unless `--test-threads` says otherwise: most of them wait most of the time.
 const SIDE_BY_SIDE: usize = 4;
 
@@ -126,9 +129,27 @@ fn trial(lab: &Arc<Lab>, scenario: Scenario) -> Trial {
             _shared = lab.peace.read().unwrap_or_else(PoisonError::into_inner);
         }
         let marks = journals(&lab).map(|(_, journal)| journal.map(Journal::mark));
-        (scenario.tell)(&lab)
-            .map_err(|trouble| Failed::from(format!("{trouble:#}{}", meanwhile(&lab, marks))))
+        (scenario.tell)(&lab).map_err(|trouble| {
+            note_red(scenario.name);
+            Failed::from(format!("{trouble:#}{}", meanwhile(&lab, marks)))
+        })
     })
+}
+
+#[expect(clippy::print_stderr, reason = "nobody else can be told")]
+/// Adds a name to the list of what failed, where somebody wants one.
+fn note_red(name: &str) {
+    let Some(list) = std::env::var_os(RED) else {
+        return;
+    };
+    let noted = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(list)
+        .and_then(|mut file| writeln!(file, "{name}"));
+    if let Err(trouble) = noted {
+        eprintln!("lab: the list of what failed: {trouble}");
+    }
 }
 
 /// Every journal of the lab that is followed.

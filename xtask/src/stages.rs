@@ -51,12 +51,12 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "lab, Debian 12",
         slow: true,
-        run: || lab::scenarios("bookworm", &[]),
+        run: || lab::whole("bookworm"),
     },
     Stage {
         name: "lab, Debian 13",
         slow: true,
-        run: || lab::scenarios("trixie", &[]),
+        run: || lab::whole("trixie"),
     },
 ];
 
