@@ -11,6 +11,10 @@ use std::os::fd::BorrowedFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// Sockets that are remembered before the closed ones among them are looked for.
+const CROWD: usize = 8192;
+/// How long a call waits for another one on the same socket.
+const SAME_SOCKET: Duration = Duration::from_millis(500);
 /// How long an interrupted call may take to come again.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
@@ -25,6 +29,20 @@ pub(crate) struct Connects {
     completed: Mutex<HashMap<(u64, SocketAddr), Instant>>,
     /// Cookies of every TCP socket that was connected here.
     opened: Mutex<HashSet<u64>>,
+    /// Cookies of TCP sockets that are being judged and connected.
+    busy: Mutex<HashSet<u64>>,
+}
+
+/// A TCP socket of which no second call is judged until this one has ended.
+pub(crate) struct Busy<'c> {
+    connects: &'c Connects,
+    cookie: u64,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        lock(&self.connects.busy).remove(&self.cookie);
+    }
 }
 
 impl Connects {
@@ -63,9 +81,39 @@ impl Connects {
         lock(&self.completed).remove(&(cookie, to));
     }
 
+    /// Begins a call on a socket; `None` while another is under way: what jumpd
+    /// knows of a socket must not change between its answer and the connect.
+    ///
+    /// A call that a signal interrupted comes again while its first thread is
+    /// about to notice, so it is waited for a moment.
+    pub(crate) fn begin(&self, cookie: u64) -> Option<Busy<'_>> {
+        let begun = Instant::now();
+        while !lock(&self.busy).insert(cookie) {
+            if begun.elapsed() > SAME_SOCKET {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Some(Busy {
+            connects: self,
+            cookie,
+        })
+    }
+
     /// Notes a TCP socket that leads out of the session.
     pub(crate) fn opened(&self, cookie: u64) {
         lock(&self.opened).insert(cookie);
+    }
+
+    /// The sockets that lead out, once they are so many that the closed ones should be forgotten.
+    pub(crate) fn crowded(&self) -> Option<HashSet<u64>> {
+        let opened = lock(&self.opened);
+        (opened.len() > CROWD).then(|| opened.clone())
+    }
+
+    /// Forgets sockets that no process has any more.
+    pub(crate) fn forget_closed(&self, closed: &HashSet<u64>) {
+        lock(&self.opened).retain(|cookie| !closed.contains(cookie));
     }
 
     /// Whether a TCP socket leads out of the session, rather than to its client.

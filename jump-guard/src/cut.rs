@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// When it is worth looking at every process of the host.
 const THOROUGHLY: Duration = Duration::from_millis(100);
+/// Longer than a connect(2) waits for its handshake.
+const REMEMBERED: Duration = Duration::from_secs(900);
 /// When a socket that nobody has is given up: jumpd then ends the session.
 const GIVEN_UP: Duration = Duration::from_secs(2);
 
@@ -25,8 +27,8 @@ pub(crate) struct Cuts {
 struct State {
     /// Counts the cuts.
     turn: u64,
-    /// In which turn a socket was cut.
-    revoked: HashMap<u64, u64>,
+    /// In which turn a socket was cut, and when.
+    revoked: HashMap<u64, (u64, Instant)>,
     /// Sockets still to be found, and since when.
     wanted: HashMap<u64, Instant>,
 }
@@ -42,7 +44,7 @@ impl Cuts {
         lock(&self.state)
             .revoked
             .get(&cookie)
-            .is_some_and(|cut| *cut > turn)
+            .is_some_and(|(cut, _)| *cut > turn)
     }
 
     /// These must go.
@@ -50,8 +52,9 @@ impl Cuts {
         let mut state = lock(&self.state);
         state.turn += 1;
         let turn = state.turn;
+        state.revoked.retain(|_, (_, at)| at.elapsed() < REMEMBERED);
         for cookie in cookies {
-            state.revoked.insert(*cookie, turn);
+            state.revoked.insert(*cookie, (turn, Instant::now()));
             state.wanted.insert(*cookie, Instant::now());
         }
     }

@@ -16,7 +16,12 @@ pub(crate) struct Deadline {
     wall: AtomicI64,
     /// Milliseconds since boot.
     boot: AtomicI64,
+    /// Since when the wall clock alone says that it is over, milliseconds since boot.
+    stepped: AtomicI64,
 }
+
+/// How long a jumpd that lives may take to set the end anew after a step of the clock, in milliseconds.
+const GRACE: i64 = 700;
 
 impl Deadline {
     /// At this time of the wall clock, or never.
@@ -24,6 +29,7 @@ impl Deadline {
         let deadline = Self {
             wall: AtomicI64::new(NEVER),
             boot: AtomicI64::new(NEVER),
+            stepped: AtomicI64::new(NEVER),
         };
         deadline.set(ends_ms);
         deadline
@@ -37,12 +43,22 @@ impl Deadline {
         });
         self.wall.store(ends_ms.unwrap_or(NEVER), Ordering::Relaxed);
         self.boot.store(boot, Ordering::Relaxed);
+        self.stepped.store(NEVER, Ordering::Relaxed);
     }
 
     /// Whether it is reached by either clock.
     pub(crate) fn is_over(&self) -> bool {
-        self.wall.load(Ordering::Relaxed) <= now(ClockId::CLOCK_REALTIME)
-            || self.boot.load(Ordering::Relaxed) <= now(ClockId::CLOCK_BOOTTIME)
+        let boot = now(ClockId::CLOCK_BOOTTIME);
+        if self.boot.load(Ordering::Relaxed) <= boot {
+            return true;
+        }
+        if self.wall.load(Ordering::Relaxed) > now(ClockId::CLOCK_REALTIME) {
+            self.stepped.store(NEVER, Ordering::Relaxed);
+            return false;
+        }
+        // Without a step both are over at once.
+        let since = self.stepped.fetch_min(boot, Ordering::Relaxed).min(boot);
+        boot.saturating_sub(since) >= GRACE
     }
 }
 
@@ -67,6 +83,18 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(40));
         assert!(deadline.is_over());
         deadline.set(None);
+        assert!(!deadline.is_over());
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_stepped_forward_ends_it_after_a_grace() {
+        let deadline = Deadline::at(Some(now(ClockId::CLOCK_REALTIME) + 3_600_000));
+        // As after a step of two hours.
+        deadline.wall.fetch_sub(7_200_000, Ordering::Relaxed);
+        assert!(!deadline.is_over());
+        std::thread::sleep(std::time::Duration::from_millis(720));
+        assert!(deadline.is_over());
+        deadline.set(Some(now(ClockId::CLOCK_REALTIME) + 3_600_000));
         assert!(!deadline.is_over());
     }
 

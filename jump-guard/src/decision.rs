@@ -280,6 +280,15 @@ impl Question {
             guard.refused_locally(Reason::Internal, Some(to));
             return Some(Answer::Errno(libc::EACCES));
         };
+        let _busy = if tcp {
+            match guard.connects.begin(cookie) {
+                Some(busy) => Some(busy),
+                // As connect(2) says of a socket whose connecting goes on.
+                None => return Some(Answer::Errno(libc::EALREADY)),
+            }
+        } else {
+            None
+        };
         if guard.connects.completed_before(cookie, to) {
             return Some(Answer::Return(0));
         }

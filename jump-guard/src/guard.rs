@@ -11,7 +11,7 @@ use crate::connect::Connects;
 use crate::cut::Cuts;
 use crate::deadline::Deadline;
 use crate::decision;
-use crate::end::End;
+use crate::end::{End, collect_sockets};
 use crate::members::Members;
 use crate::places::Places;
 use crate::post::attach;
@@ -275,6 +275,7 @@ fn watch(guard: &Arc<Guard>, mut woken: &UnixStream) {
         if last_tick.elapsed() >= Duration::from_millis(TICK.into()) {
             last_tick = Instant::now();
             guard.members().look();
+            forget_closed(guard);
         }
         if left.is_some_and(|since| since.elapsed() > GOODBYE) {
             guard.end_because("sshd has left it");
@@ -288,6 +289,19 @@ fn watch(guard: &Arc<Guard>, mut woken: &UnixStream) {
                 .press(guard);
         }
     }
+}
+
+/// A session that opens connections for hours must not fill the memory of its guard.
+fn forget_closed(guard: &Guard) {
+    let Some(mut known) = guard.connects.crowded() else {
+        return;
+    };
+    for pid in guard.members().all(true) {
+        collect_sockets(pid, |cookie, _, _| {
+            known.remove(&cookie);
+        });
+    }
+    guard.connects.forget_closed(&known);
 }
 
 fn receive(guard: &Arc<Guard>) {

@@ -5,7 +5,8 @@
 
 use crate::judge::flow_event;
 use crate::rejudge::too_slow;
-use crate::state::{Jumpd, boot_ms, complain, now_ms};
+use crate::state::{Jumpd, boot_ms, complain};
+use jump_audit::Event;
 use jump_proto::Reason;
 use jump_sys::sockdiag::{TcpLive, tcp_sockets};
 use std::collections::HashMap;
@@ -13,28 +14,40 @@ use std::sync::PoisonError;
 
 /// A socket is judged missing only so long after it was allowed: until connect(2) the kernel does not list it.
 const SETTLED_MS: i64 = 5_000;
-/// Looks in a row that must miss a socket before its flow is closed without an announced end.
-const MISSES: u8 = 2;
+/// How long a socket must be missed before its flow is closed without an announced end: one
+/// that was reset, and that its process has not closed yet, is in no list, and its end is still to come.
+const MISSED_MS: i64 = 60_000;
 
 impl Jumpd {
     /// Looks at every connection, unless that was done less than `at_most_ms` ago.
-    pub(crate) fn look_at_flows(&self, at_most_ms: i64) {
-        let mut last = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = boot_ms();
-        if now.saturating_sub(*last) < at_most_ms {
-            return;
-        }
-        match tcp_sockets() {
-            Ok(live) => {
-                *last = now;
-                self.take_in(&live);
+    /// False when the kernel does not tell: then nobody knows who is idle.
+    pub(crate) fn look_at_flows(&self, at_most_ms: i64) -> bool {
+        let events = {
+            let mut last = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = boot_ms();
+            if now.saturating_sub(*last) < at_most_ms {
+                return true;
             }
-            // Idle sessions then stay, and flows keep the counts they had.
-            Err(e) => complain(&format!("the kernel does not list its connections: {e}")),
+            match tcp_sockets() {
+                Ok(live) => {
+                    *last = now;
+                    self.take_in(&live, now)
+                }
+                Err(e) => {
+                    complain(&format!("the kernel does not list its connections: {e}"));
+                    return false;
+                }
+            }
+        };
+        // Without the locks: a journal that hangs must not hold up others.
+        for event in events {
+            self.note(event);
         }
+        true
     }
 
-    fn take_in(&self, live: &[TcpLive]) {
+    /// Takes in what the kernel listed at `listed`, milliseconds since boot; the ends that it shows.
+    fn take_in(&self, live: &[TcpLive], listed: i64) -> Vec<Event> {
         let live: HashMap<u64, &TcpLive> = live.iter().map(|s| (s.cookie, s)).collect();
         let mut gone = Vec::new();
         {
@@ -47,20 +60,21 @@ impl Jumpd {
                     match live.get(cookie) {
                         Some(socket) => {
                             let carried = (socket.bytes_sent, socket.bytes_received);
-                            // The first look after a restart of jumpd has nothing to compare with.
-                            active |= flow.carried.is_some_and(|before| before != carried);
+                            // The first look, after a restart of jumpd too, has nothing to compare with:
+                            // nobody is ended for what happened while nobody looked.
+                            active |= flow.carried != Some(carried);
                             flow.carried = Some(carried);
                             flow.established |= socket.established;
-                            flow.missed = 0;
+                            flow.missed_since = None;
                         }
                         // Reset by the guard, and not yet closed by a process that is stopped.
                         None if flow.cut.is_some() || too_slow(flow) => {
                             lost.push((session.id.clone(), *cookie));
                         }
-                        None if now_ms().saturating_sub(flow.since_ms) < SETTLED_MS => {}
+                        None if listed.saturating_sub(flow.asked_boot_ms) < SETTLED_MS => {}
                         None => {
-                            flow.missed = flow.missed.saturating_add(1);
-                            if flow.missed >= MISSES {
+                            let since = *flow.missed_since.get_or_insert(listed);
+                            if listed.saturating_sub(since) >= MISSED_MS {
                                 lost.push((session.id.clone(), *cookie));
                             }
                         }
@@ -93,17 +107,26 @@ impl Jumpd {
                             .reason(why.unwrap_or(Reason::ClosedByPeer))
                             .bytes(sent, received)
                     }
-                    None => event
-                        .failure()
-                        .reason(why.unwrap_or(Reason::ClosedByPeer))
-                        .detail("the kernel announced no end of this connection; bytes unknown"),
+                    None => {
+                        let event = event.failure().reason(why.unwrap_or(Reason::ClosedByPeer));
+                        match flow.carried {
+                            Some((sent, received)) => {
+                                session.sent = session.sent.saturating_add(sent);
+                                session.received = session.received.saturating_add(received);
+                                event.bytes(sent, received).detail(
+                                    "the kernel announced no end of this connection; bytes as last seen",
+                                )
+                            }
+                            None => event.detail(
+                                "the kernel announced no end of this connection; bytes unknown",
+                            ),
+                        }
+                    }
                 });
                 // Kept in memory in any case; the file is for a restart.
                 let _saved = sessions.save(&id);
             }
         }
-        for event in gone {
-            self.note(event);
-        }
+        gone
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::judge::flow_event;
 use crate::login::session_end;
-use crate::rejudge::{push_end, too_slow};
+use crate::rejudge::{set_end, too_slow};
 use crate::sessions::Session;
 use crate::state::{Jumpd, boot_ms, elapsed_ms, now_ms, session_event};
 use jump_audit::{Event, Kind};
@@ -36,7 +36,7 @@ pub(crate) fn watch(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
                 if (now - offset).abs() > STEP_MS {
                     // What lasts is counted since boot, what has an hour by the wall clock.
                     jumpd.set_ends();
-                    jumpd.rejudge_flows(|_| true);
+                    jumpd.rejudge_aside(|_| true);
                 }
                 offset = now;
                 jumpd.tick();
@@ -66,7 +66,7 @@ impl Jumpd {
         )
     }
 
-    fn tick(&self) {
+    fn tick(self: &Arc<Self>) {
         let limits = self.limits();
         let idle = |session: &Session| {
             session.ending.is_none() && session.opened && session.idle_ms() >= limits.idle_ms
@@ -74,11 +74,19 @@ impl Jumpd {
         // Nobody is ended for a lack of use that the last look only seemed to show.
         let due = self.sessions().iter().any(idle);
         let pace = (limits.idle_ms / 4).clamp(LOOKS_MS.0, LOOKS_MS.1);
-        self.look_at_flows(if due { TICK_MS } else { pace });
+        let limits = Limits {
+            // Where the kernel does not tell, nobody is idle.
+            idle_ms: if self.look_at_flows(if due { TICK_MS } else { pace }) {
+                limits.idle_ms
+            } else {
+                i64::MAX
+            },
+            ..limits
+        };
         let now = now_ms();
         let mut events = Vec::new();
         let mut over = Vec::new();
-        let mut slow = false;
+        let (mut slow, mut due_flows) = (false, false);
         {
             let mut sessions = self.sessions();
             for session in sessions.iter_mut() {
@@ -99,7 +107,14 @@ impl Jumpd {
                     continue;
                 }
                 events.extend(look_at_end(session, &limits, now));
-                slow |= session.flows.values().any(too_slow);
+                slow |= session.guard.is_some() && session.flows.values().any(too_slow);
+                due_flows |= session
+                    .flows
+                    .values()
+                    .any(|flow| flow.until_ms.is_some_and(|until| until <= now));
+            }
+            if !events.is_empty() {
+                sessions.save_ending();
             }
         }
         for event in events {
@@ -108,7 +123,10 @@ impl Jumpd {
         for (id, why) in over {
             self.close(&id, why);
         }
-        self.rejudge_flows(|flow| flow.until_ms.is_some_and(|until| until <= now));
+        if due_flows {
+            // A name may have to be looked up, and the clock goes on meanwhile.
+            self.rejudge_aside(move |flow| flow.until_ms.is_some_and(|until| until <= now));
+        }
         if slow {
             self.end_what_cannot_be_cut();
         }
@@ -121,10 +139,7 @@ impl Jumpd {
         };
         for session in self.sessions().iter_mut() {
             let ends = session_end(&policy, session, self.now());
-            if ends != session.ends {
-                session.ends = ends;
-                push_end(session);
-            }
+            set_end(session, ends);
         }
     }
 
@@ -133,6 +148,10 @@ impl Jumpd {
         let Some(session) = self.sessions().remove(id) else {
             return;
         };
+        if let Some(guard) = &session.guard {
+            // It asks anew, hears that there is no such session, and ends what is left.
+            guard.push.shut_down();
+        }
         for flow in session.flows.values() {
             let event = flow_event(&session, flow).reason(session.ending.unwrap_or(why));
             self.note(
@@ -172,7 +191,7 @@ impl Jumpd {
     pub(crate) fn kill(&self, id: &SessionId) -> Reply {
         let event = {
             let mut sessions = self.sessions();
-            match sessions.get_mut(id) {
+            let event = match sessions.get_mut(id) {
                 Some(session) if session.ending.is_some() => return Reply::Done,
                 Some(session) => end(session, Kind::SessionKilled, Reason::Operator),
                 None => {
@@ -181,7 +200,9 @@ impl Jumpd {
                         "there is no such session; see jumpctl sessions list",
                     );
                 }
-            }
+            };
+            sessions.save_ending();
+            event
         };
         self.note(event);
         Reply::Done
@@ -196,6 +217,7 @@ impl Jumpd {
             for session in theirs.filter(|s| s.ending.is_none() && s.gone_since.is_none()) {
                 events.push(end(session, Kind::SessionExpired, why));
             }
+            sessions.save_ending();
         }
         for event in events {
             self.note(event);

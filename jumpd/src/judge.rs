@@ -4,7 +4,7 @@ use crate::limits;
 use crate::names::is_resolver;
 use crate::rejudge::push_cuts;
 use crate::sessions::{Asker, Flow, Guard, Session, Sessions};
-use crate::state::{Jumpd, elapsed_ms, now_ms, refused, session_event};
+use crate::state::{Jumpd, boot_ms, complain, elapsed_ms, now_ms, refused, session_event};
 use jiff::Timestamp;
 use jump_audit::Event;
 use jump_audit::Kind;
@@ -16,6 +16,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// A look at the kernel's connections that is so old, in milliseconds, is new.
+const NEW_MS: i64 = 200;
 /// The DNS port; the only one that UDP ever reaches.
 const DNS: u16 = 53;
 
@@ -29,22 +31,16 @@ impl Jumpd {
         sandbox: &str,
     ) -> Result<(), ChannelError> {
         let push = Arc::new(guard);
-        let reply = self.take_post(&push, pid, id, sandbox);
-        let taken = matches!(reply, Reply::Attached { .. });
-        let told = push.send(&reply);
-        if !taken {
-            return told;
-        }
-        // What it missed while it was away; after the answer, which it waits for.
-        if let Some(session) = self.sessions().get(id) {
-            if let Some(reason) = session.ending {
-                session.push(&Push::End { reason });
-            }
-            push_cuts(session);
+        if let Some(refusal) = self.take_post(&push, pid, id, sandbox) {
+            return push.send(&refusal);
         }
         let outcome = self.stand(&push, pid, id);
+        // Another connection of the same guard may have taken the post meanwhile.
         if let Some(session) = self.sessions().get_mut(id)
-            && session.guard.as_ref().is_some_and(|g| g.pid == pid)
+            && session
+                .guard
+                .as_ref()
+                .is_some_and(|g| Arc::ptr_eq(&g.push, &push))
         {
             session.guard = None;
             session.unguarded_since = Instant::now();
@@ -68,47 +64,73 @@ impl Jumpd {
         }
     }
 
-    fn take_post(&self, push: &Arc<Channel>, pid: i32, id: &SessionId, sandbox: &str) -> Reply {
+    /// Puts a guard at its post and tells it so; the refusal, if it may not have it.
+    fn take_post(
+        &self,
+        push: &Arc<Channel>,
+        pid: i32,
+        id: &SessionId,
+        sandbox: &str,
+    ) -> Option<Reply> {
         let opening = match free_post(&mut self.sessions(), pid, id, sandbox) {
             Ok(opening) => opening,
-            Err(refusal) => return *refusal,
+            Err(refusal) => return Some(*refusal),
         };
         // Written without the lock: a journal that hangs must not hold up other sessions.
         let opens = opening.is_some();
         if opening.is_some_and(|event| !self.announce(event)) {
-            return refused(Reason::AuditFailed, "the event cannot be written");
+            return Some(refused(Reason::AuditFailed, "the event cannot be written"));
         }
         let mut sessions = self.sessions();
         if let Err(refusal) = free_post(&mut sessions, pid, id, sandbox) {
-            return *refusal;
+            return Some(*refusal);
         }
         let Some(session) = sessions.get_mut(id) else {
-            return refused(Reason::NoSession, "no such session");
+            return Some(refused(Reason::NoSession, "no such session"));
         };
         session.opened |= opens;
-        session.was_guarded = true;
-        session.guard = Some(Guard {
+        if let Err(e) = sessions.save(id) {
+            let why = format!("the session cannot be written down: {e}");
+            if opens {
+                return Some(refused(Reason::NotPersisted, why));
+            }
+            // It is in the books of an earlier state; that is no reason to end it.
+            complain(&format!("session {id}: {why}"));
+        }
+        let session = sessions.get_mut(id)?;
+        // Under the lock, so that nothing can be pushed before the answer.
+        let ends_ms = session.ends.map(|(at, _)| at);
+        if let Err(e) = push.send_now(&Reply::Attached { ends_ms }) {
+            complain(&format!("session {id}: its guard does not hear: {e}"));
+            push.shut_down();
+        }
+        if let Some(before) = session.guard.replace(Guard {
             pid,
             push: Arc::clone(push),
-        });
-        let ends_ms = session.ends.map(|(at, _)| at);
-        if let Err(e) = sessions.save(id) {
-            return refused(
-                Reason::NotPersisted,
-                format!("the session cannot be written down: {e}"),
-            );
+        }) {
+            before.push.shut_down();
         }
-        Reply::Attached { ends_ms }
+        session.was_guarded = true;
+        // What it missed while it was away.
+        if let Some(reason) = session.ending {
+            session.push(&Push::End { reason });
+        }
+        push_cuts(session);
+        None
     }
 
     /// The last process of the session is gone.
     pub(crate) fn ended(&self, id: &SessionId, guard: i32) {
-        if let Some(session) = self.sessions().get_mut(id)
+        let mut sessions = self.sessions();
+        if let Some(session) = sessions.get_mut(id)
             && session.guard.as_ref().is_none_or(|g| g.pid == guard)
         {
             session.gone_since = Some(Instant::now());
+            session.gone = true;
             session.guard = None;
         }
+        // For a restart; in memory it is known in any case.
+        let _saved = sessions.save(id);
     }
 
     /// May this task connect there? Only a session's own guard may ask.
@@ -138,7 +160,18 @@ impl Jumpd {
                 {
                     s.asker()
                 }
-                _ => return (false, Reason::NoSession),
+                _ => {
+                    drop(sessions);
+                    self.note(
+                        Event::new(Kind::ForwardDenied)
+                            .failure()
+                            .reason(Reason::NoSession)
+                            .session(&request.session)
+                            .destination(destination)
+                            .via(request.via),
+                    );
+                    return (false, Reason::NoSession);
+                }
             }
         };
         if !request.tcp {
@@ -167,7 +200,8 @@ impl Jumpd {
                         revoked: None,
                         established: false,
                         carried: None,
-                        missed: 0,
+                        asked_boot_ms: boot_ms(),
+                        missed_since: None,
                     };
                     if let Some(answer) = self.allow_forward(&policy, &asker, request, flow) {
                         return answer;
@@ -305,7 +339,16 @@ impl Jumpd {
         let (destination, rule) = (flow.destination, flow.rule.clone());
         match self.book(policy, request, flow) {
             Booked::Yes => {}
-            Booked::Answered(allowed, reason) => return Some((allowed, reason)),
+            Booked::Answered(true, reason) => return Some((true, reason)),
+            Booked::Answered(false, reason) => {
+                return Some(self.deny_forward(
+                    asker,
+                    destination,
+                    request.via,
+                    reason,
+                    Some(&rule),
+                ));
+            }
             Booked::PolicyChanged => return None,
             Booked::Limit(reason) => {
                 return Some(self.deny_forward(
@@ -333,7 +376,7 @@ impl Jumpd {
         };
         // Handshakes are seen to be over only by looking.
         if self.sessions().get(&request.session).is_some_and(many) {
-            self.look_at_flows(0);
+            self.look_at_flows(NEW_MS);
         }
         let mut sessions = self.sessions();
         // Under the lock that `rejudge` takes: what is in the books before it is judged anew by it.
@@ -346,7 +389,9 @@ impl Jumpd {
         else {
             return Booked::Answered(false, Reason::NoSession);
         };
-        if let Some(known) = session.flows.get(&request.cookie) {
+        if let Some(known) = session.flows.get_mut(&request.cookie) {
+            known.asked_boot_ms = boot_ms();
+            known.missed_since = None;
             // The same call once more, or a socket that is connected elsewhere.
             return if known.revoked.is_some() {
                 Booked::Answered(false, Reason::PolicyChanged)
@@ -423,7 +468,9 @@ impl Jumpd {
         };
         for told in cut {
             if let Some(flow) = session.flows.get_mut(&told.cookie) {
-                flow.cut = Some((told.bytes_sent, told.bytes_received));
+                // Told twice, the second time it was reset already, and its counters wiped.
+                let (sent, received) = flow.cut.unwrap_or_default();
+                flow.cut = Some((sent.max(told.bytes_sent), received.max(told.bytes_received)));
             }
         }
         // Kept in memory in any case; the file is for a restart.

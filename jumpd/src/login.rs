@@ -454,6 +454,7 @@ impl Jumpd {
             rate: Rate::default(),
             ending: None,
             guard: None,
+            gone: false,
             was_guarded: false,
             unguarded_since: Instant::now(),
             gone_since: None,
@@ -486,6 +487,7 @@ impl Jumpd {
             self.spend_mark(mark);
         }
         // An edit may have come into force between the decision and the books.
+        self.set_end_by_new_policy(&policy, &id);
         let still = self.policy().is_some_and(|now| {
             now.admit(&who.subject(), who.source.ip(), self.now())
                 .is_allow()
@@ -497,6 +499,19 @@ impl Jumpd {
         Reply::Opened {
             session: id,
             ends_ms,
+        }
+    }
+
+    /// Sets a session's end anew where the policy is no longer the one that it was set by.
+    fn set_end_by_new_policy(&self, by: &Arc<Policy>, id: &SessionId) {
+        let mut sessions = self.sessions();
+        // Under the lock that a rejudging takes: what is in the books is seen by the next.
+        let Some(policy) = self.policy().filter(|now| !Arc::ptr_eq(now, by)) else {
+            return;
+        };
+        if let Some(session) = sessions.get_mut(id) {
+            session.ends = session_end(&policy, session, self.now());
+            policy.hash().clone_into(&mut session.judged_by);
         }
     }
 

@@ -34,6 +34,8 @@ struct Cache {
     addresses: HashMap<String, (Instant, Vec<IpAddr>)>,
     missed: Option<Instant>,
     silent: Option<Instant>,
+    /// Names that the resolver could not tell.
+    failed: HashMap<String, Instant>,
     own: Option<(Instant, Vec<IpAddr>)>,
 }
 
@@ -103,6 +105,7 @@ impl Resolver {
             addresses: addresses.collect(),
             missed: Some(ever),
             silent: Some(ever),
+            failed: HashMap::new(),
             own: Some((ever, own.to_vec())),
         };
         Self {
@@ -161,7 +164,10 @@ impl Resolver {
         };
         {
             let cache = self.cache();
-            if cache.silent.is_some_and(|at| at.elapsed() < SILENCE) {
+            let failed = cache.failed.get(host);
+            if cache.silent.is_some_and(|at| at.elapsed() < SILENCE)
+                || failed.is_some_and(|at| at.elapsed() < MISS_INTERVAL)
+            {
                 return known(&cache);
             }
         }
@@ -170,6 +176,7 @@ impl Resolver {
         match found {
             Answer::Addresses(addresses) => {
                 cache.silent = None;
+                cache.failed.remove(host);
                 let known = cache
                     .addresses
                     .insert(host.to_owned(), (Instant::now(), addresses.clone()));
@@ -180,7 +187,10 @@ impl Resolver {
                 addresses
             }
             // A resolver that fails or is silent takes nothing away from what is known, for a while.
-            Answer::Failure => known(&cache),
+            Answer::Failure => {
+                cache.failed.insert(host.to_owned(), Instant::now());
+                known(&cache)
+            }
             Answer::Silence => {
                 cache.silent = Some(Instant::now());
                 known(&cache)

@@ -6,11 +6,13 @@
 use crate::endings::end;
 use crate::login::session_end;
 use crate::sessions::{Asker, Flow, Session};
-use crate::state::{Jumpd, boot_ms};
+use crate::state::{Jumpd, boot_ms, complain};
 use jiff::Timestamp;
 use jump_audit::Kind;
 use jump_policy::{Decision, Destination, Policy};
 use jump_proto::{FLOWS_IN_A_MESSAGE, Push, Reason, SessionId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How long the guard may take to cut a connection; then the session ends.
 const CUT_MS: i64 = 700;
@@ -29,20 +31,43 @@ pub(crate) fn too_slow(flow: &Flow) -> bool {
         .is_some_and(|(_, since)| boot_ms().saturating_sub(since) > CUT_MS)
 }
 
-/// Tells the guard when its session ends.
-pub(crate) fn push_end(session: &Session) {
+/// Two ends that differ by less, in milliseconds, are the same one computed twice.
+const SAME_MS: i64 = 2_000;
+
+/// Sets a session's end, and tells its guard where it is another.
+pub(crate) fn set_end(session: &mut Session, ends: Option<(i64, Reason)>) {
+    let same = match (session.ends, ends) {
+        (Some((before, why)), Some((now, because))) => {
+            why == because && (before - now).abs() < SAME_MS
+        }
+        (None, None) => true,
+        _ => false,
+    };
+    if same {
+        return;
+    }
+    let later = |(at, _): (i64, Reason)| at;
+    // A later end is warned of anew.
+    if ends.map_or(i64::MAX, later) > session.ends.map_or(i64::MAX, later) {
+        session.warned = false;
+    }
+    session.ends = ends;
     session.push(&Push::EndsAt {
-        ends_ms: session.ends.map(|(at, _)| at),
+        ends_ms: ends.map(|(at, _)| at),
     });
 }
 
-/// Tells the guard which connections of its session must go.
-pub(crate) fn push_cuts(session: &Session) {
+/// Tells a guard that takes its post which connections of its session must go.
+pub(crate) fn push_cuts(session: &mut Session) {
     let mut by_reason: Vec<(Reason, Vec<u64>)> = Vec::new();
-    for (cookie, flow) in &session.flows {
-        let Some((why, _)) = flow.revoked else {
+    let now = boot_ms();
+    for (cookie, flow) in &mut session.flows {
+        let Some((why, since)) = &mut flow.revoked else {
             continue;
         };
+        // Its time begins when it can be told.
+        *since = now;
+        let why = *why;
         match by_reason.iter_mut().find(|(reason, _)| *reason == why) {
             Some((_, cookies)) => cookies.push(*cookie),
             None => by_reason.push((why, vec![*cookie])),
@@ -67,6 +92,17 @@ fn reason(decision: &Decision) -> Reason {
     }
 }
 
+/// Runs `work` on a thread of its own; false, with a complaint, when there is none to be had.
+fn aside(work: impl FnOnce() + Send + 'static) -> bool {
+    let begun = std::thread::Builder::new()
+        .name("rejudge".to_owned())
+        .spawn(work);
+    if let Err(e) = &begun {
+        complain(&format!("cannot start a thread: {e}"));
+    }
+    begun.is_ok()
+}
+
 impl Jumpd {
     /// Judges every live session anew, after the policy has changed.
     pub(crate) fn rejudge(&self) {
@@ -86,15 +122,31 @@ impl Jumpd {
 
     /// After a start: whatever an apply that was cut off left unjudged. Where
     /// nothing changed nothing is asked, since the resolver may not answer yet.
-    pub(crate) fn resume(&self) {
+    pub(crate) fn resume(self: &Arc<Self>) {
         let Some(policy) = self.policy() else {
             return;
         };
         let stale = self.sessions().iter().any(|s| s.judged_by != policy.hash());
+        self.readmit();
         if stale {
-            self.rejudge();
-        } else {
-            self.readmit();
+            // Names may have to be looked up, and logins are served meanwhile.
+            let jumpd = Arc::clone(self);
+            aside(move || jumpd.rejudge());
+        }
+    }
+
+    /// As [`Jumpd::rejudge_flows`], on a thread of its own, one at a time.
+    pub(crate) fn rejudge_aside(self: &Arc<Self>, which: impl Fn(&Flow) -> bool + Send + 'static) {
+        if self.rejudging.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let jumpd = Arc::clone(self);
+        let begun = aside(move || {
+            jumpd.rejudge_flows(which);
+            jumpd.rejudging.store(false, Ordering::SeqCst);
+        });
+        if !begun {
+            self.rejudging.store(false, Ordering::SeqCst);
         }
     }
 
@@ -119,13 +171,9 @@ impl Jumpd {
                     continue;
                 }
                 let ends = session_end(&policy, session, self.now());
-                if ends != session.ends {
-                    // A later end is warned of anew.
-                    session.warned = false;
-                    session.ends = ends;
-                    push_end(session);
-                }
+                set_end(session, ends);
             }
+            sessions.save_ending();
         }
         for event in events {
             self.note(event);
@@ -156,7 +204,7 @@ impl Jumpd {
         };
         for question in questions {
             let decision = self.judge_again(&policy, &question);
-            self.take_answer(&question, &decision);
+            self.take_answer(&policy, &question, &decision);
         }
     }
 
@@ -168,8 +216,12 @@ impl Jumpd {
         self.session_decision(policy, &question.asker, &to, question.flow.via)
     }
 
-    fn take_answer(&self, question: &Question, decision: &Decision) {
+    fn take_answer(&self, policy: &Arc<Policy>, question: &Question, decision: &Decision) {
         let mut sessions = self.sessions();
+        // An answer of a policy that is no longer in force counts for nothing: the new one is asked by its own applying.
+        if !self.policy().is_some_and(|now| Arc::ptr_eq(&now, policy)) {
+            return;
+        }
         let Some(session) = sessions.get_mut(&question.session) else {
             return;
         };
@@ -197,7 +249,8 @@ impl Jumpd {
         let mut events = Vec::new();
         {
             let mut sessions = self.sessions();
-            for session in sessions.iter_mut().filter(|s| s.ending.is_none()) {
+            let told = |s: &&mut Session| s.ending.is_none() && s.guard.is_some();
+            for session in sessions.iter_mut().filter(told) {
                 let slow = session.flows.values().find(|flow| too_slow(flow));
                 if let Some((why, _)) = slow.and_then(|flow| flow.revoked) {
                     events.push(

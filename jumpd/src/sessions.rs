@@ -52,9 +52,12 @@ pub(crate) struct Flow {
     /// Payload bytes sent and received, when last looked at.
     #[serde(skip)]
     pub(crate) carried: Option<(u64, u64)>,
-    /// How many looks in a row did not find its socket.
+    /// When a guard was last told yes, milliseconds since boot.
+    #[serde(default)]
+    pub(crate) asked_boot_ms: i64,
+    /// Since when no look found its socket, milliseconds since boot.
     #[serde(skip)]
-    pub(crate) missed: u8,
+    pub(crate) missed_since: Option<i64>,
 }
 
 /// A session's guard, as long as it is connected.
@@ -125,6 +128,9 @@ pub(crate) struct Session {
     /// The guard, while it is connected.
     #[serde(skip)]
     pub(crate) guard: Option<Guard>,
+    /// Whether its last process is gone.
+    #[serde(default)]
+    pub(crate) gone: bool,
     /// Whether a guard was at its post in the life of this jumpd.
     #[serde(skip)]
     pub(crate) was_guarded: bool,
@@ -318,6 +324,7 @@ impl Sessions {
                     session.opened_boot_ms = boot_ms() - (now_ms() - session.opened_ms).max(0);
                     session.active_boot_ms = boot_ms();
                 }
+                session.gone_since = session.gone.then(Instant::now);
                 by_id.insert(session.id.clone(), session);
             }
         }
@@ -394,6 +401,14 @@ impl Sessions {
             .map_or(Ok(()), |session| self.write(session))
     }
 
+    /// Writes down every session that is being ended.
+    pub(crate) fn save_ending(&self) {
+        for session in self.by_id.values().filter(|s| s.ending.is_some()) {
+            // For a restart; in memory it is known in any case.
+            let _saved = self.write(session);
+        }
+    }
+
     fn write(&self, session: &Session) -> std::io::Result<()> {
         let path = self.path(&session.id);
         let temporary = path.with_extension("new");
@@ -446,6 +461,7 @@ mod tests {
             rate: Rate::default(),
             ending: None,
             guard: None,
+            gone: false,
             was_guarded: false,
             unguarded_since: Instant::now(),
             gone_since: None,
@@ -470,7 +486,8 @@ mod tests {
             revoked: None,
             established: false,
             carried: None,
-            missed: 0,
+            asked_boot_ms: 0,
+            missed_since: None,
         };
         before.get_mut(&id).unwrap().flows.insert(u64::MAX, flow);
         before.save(&id).unwrap();

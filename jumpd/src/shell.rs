@@ -109,17 +109,7 @@ impl Jumpd {
         if host.len() > MAX_HOST {
             return refused(Reason::NoTarget, "That is not a host name.");
         }
-        let subject = asker.subject();
-        let judge = |to: Destination| {
-            self.decision(
-                &policy,
-                &subject,
-                asker.source.ip(),
-                &to,
-                Via::Shell,
-                self.now(),
-            )
-        };
+        let judge = |to: Destination| self.session_decision(&policy, asker, &to, Via::Shell);
         let addresses = addresses(&self.names, &policy, host);
         let mut denial = None;
         let mut allowed = Vec::new();

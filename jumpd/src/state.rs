@@ -12,6 +12,7 @@ use jump_proto::{Login, Reason, Reply, SessionId, paths};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -92,6 +93,8 @@ pub(crate) struct Jumpd {
     marks: Mutex<HashMap<SessionId, Mark>>,
     /// When the kernel's list of connections was last looked at, milliseconds since boot.
     pub(crate) looked: Mutex<i64>,
+    /// Whether connections are being judged again aside of the clock.
+    pub(crate) rejudging: AtomicBool,
     /// One apply at a time; what the file held when it was last looked at.
     pub(crate) applying: Mutex<Option<Look>>,
     /// Why the packet filter does not follow the policy, where it was last said not to.
@@ -114,6 +117,7 @@ impl Jumpd {
             sessions: Mutex::new(sessions),
             marks: Mutex::new(HashMap::new()),
             looked: Mutex::new(0),
+            rejudging: AtomicBool::new(false),
             applying: Mutex::default(),
             egress_error: Mutex::default(),
             names: Arc::new(Resolver::announcing(Path::new(paths::NAMES_CHANGED))),
