@@ -4,6 +4,7 @@
 use super::{LIMIT, Visit, gets_through, is_refused, root_logs_in};
 use anyhow::{Context, Result, ensure};
 use jump_lab::admin::Admin;
+use jump_lab::authenticator::Authenticator;
 use jump_lab::bastion::{Bastion, POLICY};
 use jump_lab::lab::Lab;
 use jump_lab::network::QUARTER;
@@ -133,17 +134,33 @@ pub(crate) fn fault_state_that_lost_its_end_opens_nothing(lab: &Lab) -> Result<(
             // Without the last rule the policy is one, too.
             let text = String::from_utf8_lossy(&whole);
             let before_last_rule = text.rfind("[[rules]]").unwrap_or(1);
+            let is_record = path.contains("/mfa/");
             for length in [0, before_last_rule, whole.len() - 1] {
+                if !is_record {
+                    new_codes(bastion, &zed)?;
+                }
                 run(bastion, &format!("cp -a {path} {path}.whole && truncate --size={length} {path}"))?;
                 let outcome = what_was_denied_stays_denied(bastion, &zed)
                     .with_context(|| format!("{path} cut to {length} of {} bytes", whole.len()));
                 run(bastion, &format!("mv {path}.whole {path} && systemctl restart jumpd.service"))?;
                 outcome?;
             }
+            if !is_record {
+                new_codes(bastion, &zed)?;
+            }
             gets_through(bastion, &zed)?;
         }
         Ok(())
     })
+}
+
+/// A new secret, whose codes have not been used: of one secret there is one every half minute.
+fn new_codes(bastion: &Bastion, admin: &Admin<'_>) -> Result<()> {
+    let enrolment = bastion
+        .jumpctl(&format!("mfa enroll {} --no-confirm --json", admin.name()))?
+        .success()?;
+    *admin.authenticator()? = Authenticator::from_enrolment(&enrolment.text())?;
+    Ok(())
 }
 
 fn what_was_denied_stays_denied(bastion: &Bastion, admin: &Admin<'_>) -> Result<()> {
