@@ -2,7 +2,7 @@
 //! any program: what the remaining layers do, they do alone.
 //!
 //! Everything is as on the open bastion but the PAM module, a build of the
-//! same source with the feature `weaken`. It reads the words in [`WORDS`].
+//! same source with the feature `weaken`. It reads the words in `/etc/jump/weaken`.
 
 use crate::bastion::Bastion;
 use crate::machine::Machine;
@@ -28,7 +28,7 @@ pub struct Weak {
     settings: Mutex<()>,
 }
 
-/// A layer that the module can leave out, as it is called in [`WORDS`].
+/// A layer that the module can leave out, as it is called in `/etc/jump/weaken`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
     /// The session filter.

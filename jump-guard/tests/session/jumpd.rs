@@ -85,13 +85,14 @@ impl Jumpd {
                     });
                     return;
                 }
+                // Known before it answers: a story may hang up at once.
+                let channel = Arc::new(channel);
+                *self.guard.lock().unwrap() = Some(Arc::clone(&channel));
                 channel
                     .send(&Reply::Attached {
                         ends_ms: self.manners.ends_ms,
                     })
                     .unwrap();
-                let channel = Arc::new(channel);
-                *self.guard.lock().unwrap() = Some(Arc::clone(&channel));
                 let _ = channel.recv::<Request>();
             }
             Request::Judge(judge) => {
