@@ -45,7 +45,18 @@ pub(crate) fn scenarios(suite: &str, filter: &[&str]) -> Outcome {
     in_lab(suite, filter, None)
 }
 
+/// A dozen booted hosts watch more files than a kernel lets one user watch by default.
+fn let_them_watch() {
+    const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
+    let now = std::fs::read_to_string(LIMIT).unwrap_or_default();
+    if now.trim().parse().is_ok_and(|limit: u32| limit < 1024) {
+        // Where it cannot be raised, hosts say themselves what they miss.
+        let _raised = std::fs::write(LIMIT, "1024");
+    }
+}
+
 fn in_lab(suite: &str, filter: &[&str], red: Option<&Path>) -> Outcome {
+    let_them_watch();
     tools::install(For::Lab)?;
     let package = packages::deb(PROFILE)?;
     attacks()?;
