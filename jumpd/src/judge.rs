@@ -1,5 +1,6 @@
 //! What a session's guard asks: its post, each connect(2), and the end.
 
+use crate::endings::end;
 use crate::limits;
 use crate::names::is_resolver;
 use crate::rejudge::push_cuts;
@@ -121,16 +122,29 @@ impl Jumpd {
 
     /// The last process of the session is gone.
     pub(crate) fn ended(&self, id: &SessionId, guard: i32) {
-        let mut sessions = self.sessions();
-        if let Some(session) = sessions.get_mut(id)
-            && session.guard.as_ref().is_none_or(|g| g.pid == guard)
+        let mut expired = None;
         {
-            session.gone_since = Some(Instant::now());
-            session.gone = true;
-            session.guard = None;
+            let mut sessions = self.sessions();
+            if let Some(session) = sessions.get_mut(id)
+                && session.guard.as_ref().is_none_or(|g| g.pid == guard)
+            {
+                session.gone_since = Some(Instant::now());
+                session.gone = true;
+                session.guard = None;
+                // Its guard keeps the same clock and may have been first.
+                if let Some((at, why)) = session.ends
+                    && session.ending.is_none()
+                    && at <= now_ms()
+                {
+                    expired = Some(end(session, Kind::SessionExpired, why));
+                }
+            }
+            // For a restart; in memory it is known in any case.
+            let _saved = sessions.save(id);
         }
-        // For a restart; in memory it is known in any case.
-        let _saved = sessions.save(id);
+        if let Some(event) = expired {
+            self.note(event);
+        }
     }
 
     /// May this task connect there? Only a session's own guard may ask.

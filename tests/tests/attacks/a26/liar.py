@@ -59,11 +59,12 @@ def ask(transport, user, public):
     handler = Asking(transport)
     handler.auth_method = "publickey"
     handler.username = user
+    # Some releases of paramiko pass the handler along, some do not.
     # 60 is PK_OK in an answer to this question, 51 is a failure, 6 accepts the service.
     handler.heard = {
-        6: lambda _, message: answers.put(None),
-        51: lambda _, message: answers.put(False),
-        60: lambda _, message: answers.put(True),
+        6: lambda *_: answers.put(None),
+        51: lambda *_: answers.put(False),
+        60: lambda *_: answers.put(True),
     }
     transport.auth_handler = handler
     service = Message()
