@@ -179,7 +179,7 @@ impl Jumpd {
         let outcome = session_event(Kind::SessionClosed, &session)
             .reason(why)
             .bytes(session.sent, session.received)
-            .duration_ms(elapsed_ms(session.opened_ms));
+            .duration_ms(elapsed_ms(session.opened_boot_ms));
         self.note(if why == Reason::GuardLost {
             outcome.failure()
         } else {

@@ -208,6 +208,7 @@ impl Jumpd {
                         name: target,
                         rule,
                         since_ms: now_ms(),
+                        since_boot_ms: boot_ms(),
                         via: request.via,
                         cut: None,
                         until_ms: until.map(Timestamp::as_millisecond),
@@ -364,15 +365,6 @@ impl Jumpd {
                 ));
             }
             Booked::PolicyChanged => return None,
-            Booked::Limit(reason) => {
-                return Some(self.deny_forward(
-                    asker,
-                    destination,
-                    request.via,
-                    reason,
-                    Some(&rule),
-                ));
-            }
         }
         if self.announce(event) {
             return Some((true, Reason::RuleAllow));
@@ -416,7 +408,7 @@ impl Jumpd {
             };
         }
         if let Err(reason) = limits::may_open(session, limits) {
-            return Booked::Limit(reason);
+            return Booked::Answered(false, reason);
         }
         session.flows.insert(request.cookie, flow);
         session.is_active();
@@ -525,8 +517,6 @@ enum Booked {
     Answered(bool, Reason),
     /// The policy that allowed it is no longer in force.
     PolicyChanged,
-    /// The session has as many as it may.
-    Limit(Reason),
 }
 
 /// A rule that records grants no plain connection.
@@ -591,7 +581,7 @@ pub(crate) fn flow_event(session: &Session, flow: &Flow) -> Event {
         .destination(flow.destination)
         .via(flow.via)
         .rule(&flow.rule)
-        .duration_ms(elapsed_ms(flow.since_ms));
+        .duration_ms(elapsed_ms(flow.since_boot_ms));
     if let Some(name) = &flow.name {
         event = event.destination_name(name);
     }

@@ -35,6 +35,9 @@ pub(crate) struct Flow {
     pub(crate) rule: String,
     /// Since when, milliseconds since the Unix epoch.
     pub(crate) since_ms: i64,
+    /// Since when, milliseconds since boot: what lasts is counted by this clock.
+    #[serde(default)]
+    pub(crate) since_boot_ms: i64,
     /// Which way.
     pub(crate) via: Via,
     /// Payload bytes sent and received, told by the guard before it reset the connection.
@@ -324,6 +327,11 @@ impl Sessions {
                     session.opened_boot_ms = boot_ms() - (now_ms() - session.opened_ms).max(0);
                     session.active_boot_ms = boot_ms();
                 }
+                for flow in session.flows.values_mut() {
+                    if flow.since_boot_ms == 0 {
+                        flow.since_boot_ms = boot_ms() - (now_ms() - flow.since_ms).max(0);
+                    }
+                }
                 session.gone_since = session.gone.then(Instant::now);
                 by_id.insert(session.id.clone(), session);
             }
@@ -480,6 +488,7 @@ mod tests {
             name: None,
             rule: "r".to_owned(),
             since_ms: 3,
+            since_boot_ms: 3,
             via: Via::Forward,
             cut: None,
             until_ms: None,

@@ -253,9 +253,9 @@ pub(crate) fn boot_ms() -> i64 {
         .saturating_add(now.tv_nsec / 1_000_000)
 }
 
-/// Milliseconds since `since_ms`; 0 where the clock was stepped back.
-pub(crate) fn elapsed_ms(since_ms: i64) -> u64 {
-    u64::try_from(now_ms() - since_ms).unwrap_or(0)
+/// Milliseconds since `since_boot_ms`, a time by [`boot_ms`].
+pub(crate) fn elapsed_ms(since_boot_ms: i64) -> u64 {
+    u64::try_from(boot_ms().saturating_sub(since_boot_ms)).unwrap_or(0)
 }
 
 /// A new session id.

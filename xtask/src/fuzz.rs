@@ -7,6 +7,7 @@ use crate::tools::{self, For};
 use crate::{Outcome, cargo, root, run, target};
 use std::fs::{self, File};
 use std::path::Path;
+use std::thread;
 
 /// For each target, unless `--seconds` says otherwise.
 const SECONDS: u64 = 600;
@@ -37,10 +38,27 @@ pub(crate) fn fuzz(words: &[&str]) -> Outcome {
     eprintln!("xtask: building {}", chosen.join(", "));
     run(&mut cargo_fuzz("build", &[]))?;
     let mut failed = Vec::new();
-    for name in &chosen {
-        if let Err(why) = one(name, seconds) {
-            eprintln!("xtask: {why}");
-            failed.push(name.as_str());
+    // As many at once as there are processors.
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    for few in chosen.chunks(at_once) {
+        let outcomes = thread::scope(|fuzzers| {
+            let running: Vec<_> = few
+                .iter()
+                .map(|name| (name, fuzzers.spawn(move || one(name, seconds))))
+                .collect();
+            let ended = running.into_iter();
+            ended
+                .map(|(name, fuzzer)| {
+                    let outcome = fuzzer.join();
+                    (name, outcome.unwrap_or_else(|_| Err("a panic".to_owned())))
+                })
+                .collect::<Vec<_>>()
+        });
+        for (name, outcome) in outcomes {
+            if let Err(why) = outcome {
+                eprintln!("xtask: {why}");
+                failed.push(name.as_str());
+            }
         }
     }
     if failed.is_empty() {

@@ -2,7 +2,9 @@
 
 use crate::tools::{self, For};
 use crate::{Outcome, cargo, packages, run, target};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// The profile of what the lab installs: quick to build, the same code paths as a release.
 const PROFILE: &str = "lab";
@@ -42,7 +44,7 @@ pub(crate) fn soak(words: &[&str]) -> Outcome {
 
 /// Runs scenarios on hosts of one Debian release.
 pub(crate) fn scenarios(suite: &str, filter: &[&str]) -> Outcome {
-    in_lab(suite, filter, None)
+    run(&mut Parts::make()?.lab(suite, filter))
 }
 
 /// A dozen booted hosts watch more files than a kernel lets one user watch by default.
@@ -55,13 +57,59 @@ fn let_them_watch() {
     }
 }
 
-fn in_lab(suite: &str, filter: &[&str], red: Option<&Path>) -> Outcome {
-    let_them_watch();
-    tools::install(For::Lab)?;
-    let package = packages::deb(PROFILE)?;
-    attacks()?;
-    let weakened = packages::weakened(PROFILE)?;
-    let mut command = cargo(&[
+/// What a lab installs and attacks with, built.
+struct Parts {
+    package: PathBuf,
+    weakened: packages::Weakened,
+}
+
+impl Parts {
+    fn make() -> Result<Self, String> {
+        let_them_watch();
+        tools::install(For::Lab)?;
+        let package = packages::deb(PROFILE)?;
+        attacks()?;
+        let weakened = packages::weakened(PROFILE)?;
+        Ok(Self { package, weakened })
+    }
+
+    /// The scenarios whose name holds one of the filters.
+    fn lab(&self, suite: &str, filter: &[&str]) -> Command {
+        let mut command = cargo(&[
+            "test",
+            "--quiet",
+            "--locked",
+            "--package",
+            "jump-lab",
+            "--test",
+            "lab",
+            "--",
+        ]);
+        // Options are the runner's; several filters it would refuse.
+        let (options, words): (Vec<&str>, Vec<&str>) =
+            filter.iter().partition(|word| word.starts_with('-'));
+        command
+            .args(options)
+            .env("JUMP_DEB", &self.package)
+            .env("JUMP_WEAK_PAM", &self.weakened.module)
+            .env("JUMP_PROBE", &self.weakened.probe)
+            .env("JUMP_LAB_FILTERS", words.join(" "))
+            .env("JUMP_LAB_SUITE", suite);
+        command
+    }
+}
+
+/// More red stories than this are no matter of a busy machine.
+const FEW: usize = 8;
+
+/// Runs every scenario on both releases, side by side: each waits most of the
+/// time. The stories measure seconds on hosts that share a machine: a few that
+/// fail are told once more, one by one, on fresh hosts, and only what fails
+/// twice is red. Both runs are printed.
+pub(crate) fn whole() -> Outcome {
+    let parts = Parts::make()?;
+    // Built before, so that the two do not wait for each other.
+    run(&mut cargo(&[
         "test",
         "--quiet",
         "--locked",
@@ -69,49 +117,94 @@ fn in_lab(suite: &str, filter: &[&str], red: Option<&Path>) -> Outcome {
         "jump-lab",
         "--test",
         "lab",
-        "--",
-    ]);
-    // Options are the runner's; several filters it would refuse.
-    let (options, words): (Vec<&str>, Vec<&str>) =
-        filter.iter().partition(|word| word.starts_with('-'));
-    command
-        .args(options)
-        .env("JUMP_DEB", package)
-        .env("JUMP_WEAK_PAM", weakened.module)
-        .env("JUMP_PROBE", weakened.probe)
-        .env("JUMP_LAB_FILTERS", words.join(" "))
-        .env("JUMP_LAB_SUITE", suite);
-    if let Some(red) = red {
-        command.env("JUMP_LAB_RED", red);
+        "--no-run",
+    ]))?;
+    let lists = RELEASES.map(|suite| target().join(format!("lab-red-{suite}")));
+    let first = std::thread::scope(|both| {
+        let runs: Vec<_> = RELEASES
+            .iter()
+            .zip(&lists)
+            .map(|(suite, list)| {
+                // It is there only if an earlier run left it.
+                let _old = std::fs::remove_file(list);
+                let mut command = parts.lab(suite, &[]);
+                command.env("JUMP_LAB_RED", list);
+                both.spawn(move || told(suite, &mut command))
+            })
+            .collect();
+        runs.into_iter()
+            .map(|run| run.join().unwrap_or_else(|_| Err("a panic".to_owned())))
+            .collect::<Vec<_>>()
+    });
+    let mut wrong = Vec::new();
+    for ((suite, list), outcome) in RELEASES.iter().zip(&lists).zip(first) {
+        if let Err(why) = outcome
+            && let Err(why) = once_more(&parts, suite, list, why)
+        {
+            wrong.push(format!("{suite}: {why}"));
+        }
     }
-    run(&mut command)
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("; "))
+    }
 }
 
-/// More red stories than this are no matter of a busy machine.
-const FEW: usize = 8;
-
-/// Runs every scenario on one release. The stories measure seconds on hosts
-/// that share a machine: a few that fail are told once more, one by one, on
-/// fresh hosts, and only what fails twice is red. Both runs are printed.
-pub(crate) fn whole(suite: &str) -> Outcome {
-    let list = target().join(format!("lab-red-{suite}"));
-    // It is there only if an earlier run left it.
-    let _old = std::fs::remove_file(&list);
-    let first = in_lab(suite, &[], Some(&list));
-    let Err(why) = first else {
-        return first;
-    };
-    let red = std::fs::read_to_string(&list).unwrap_or_default();
+/// Tells the red stories on the list again, one by one, when they are few.
+fn once_more(parts: &Parts, suite: &str, list: &Path, why: String) -> Outcome {
+    let red = std::fs::read_to_string(list).unwrap_or_default();
     let red: Vec<&str> = red.lines().collect();
     if red.is_empty() || red.len() > FEW {
         return Err(why);
     }
-    eprintln!("xtask: told once more, one by one: {}", red.join(" "));
+    eprintln!(
+        "xtask: {suite}: told once more, one by one: {}",
+        red.join(" ")
+    );
     let mut again = vec!["--test-threads=1"];
     again.extend(&red);
-    in_lab(suite, &again, None)?;
-    eprintln!("xtask: red once and green alone: {}", red.join(" "));
+    run(&mut parts.lab(suite, &again))?;
+    eprintln!(
+        "xtask: {suite}: red once and green alone: {}",
+        red.join(" ")
+    );
     Ok(())
+}
+
+/// Runs a command whose every line is printed with a name before it.
+fn told(name: &str, command: &mut Command) -> Outcome {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("{command:?}: {e}"))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|lines| {
+        if let Some(pipe) = stdout {
+            lines.spawn(move || retell(name, pipe));
+        }
+        if let Some(pipe) = stderr {
+            lines.spawn(move || retell(name, pipe));
+        }
+    });
+    match child.wait() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{command:?}: {status}")),
+        Err(e) => Err(format!("{command:?}: {e}")),
+    }
+}
+
+fn retell(name: &str, pipe: impl Read) {
+    let mut lines = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while lines
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
+        println!("{name} | {}", String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
 }
 
 /// Builds the program with which the lab attacks, which is in no package; the lab finds it where cargo puts it.
@@ -127,7 +220,7 @@ fn attacks() -> Outcome {
     ]))
 }
 
-/// The releases that `regress` runs on when it is told none.
+/// The releases that everything is shown on.
 const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 
 /// Runs OpenSSH's regression tests against sshd with our PAM stack: every release, even when one is red.

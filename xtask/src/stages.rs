@@ -49,14 +49,9 @@ const STAGES: &[Stage] = &[
         run: || packages::look_at_rpm("lab"),
     },
     Stage {
-        name: "lab, Debian 12",
+        name: "lab, Debian 12 and 13",
         slow: true,
-        run: || lab::whole("bookworm"),
-    },
-    Stage {
-        name: "lab, Debian 13",
-        slow: true,
-        run: || lab::whole("trixie"),
+        run: lab::whole,
     },
 ];
 
