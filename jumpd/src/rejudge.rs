@@ -6,7 +6,7 @@
 use crate::endings::end;
 use crate::login::session_end;
 use crate::sessions::{Asker, Flow, Session};
-use crate::state::{Jumpd, boot_ms, complain};
+use crate::state::{Jumpd, boot_ms, complain, now_ms};
 use jiff::Timestamp;
 use jump_audit::Kind;
 use jump_policy::{Decision, Destination, Policy};
@@ -167,7 +167,10 @@ impl Jumpd {
                     .admit(&asker.subject(), asker.source.ip(), self.now())
                     .is_allow();
                 if !admitted {
-                    events.push(end(session, Kind::SessionExpired, Reason::PolicyChanged));
+                    // One that was over in any case did not end because of an edit.
+                    let over = session.ends.filter(|(at, _)| *at <= now_ms());
+                    let why = over.map_or(Reason::PolicyChanged, |(_, why)| why);
+                    events.push(end(session, Kind::SessionExpired, why));
                     continue;
                 }
                 let ends = session_end(&policy, session, self.now());

@@ -67,18 +67,13 @@ pub(crate) fn a24_guesses_are_counted_over_connections_and_restarts(lab: &Lab) -
     ensure!(!login(&[], "bastion", &right)?, "a locked user got in");
     let locked = jill.event("mfa.locked")?;
     let counted = |e: &jump_lab::journal::Entry| e.get("JUMP_REASON") == "wrong_code";
-    let looked_at = jill
-        .events("mfa.failed")
-        .iter()
-        .filter(|e| counted(e))
-        .count()
-        + 1;
+    let failed = jill.wait_events("mfa.failed", GUESSES);
+    let looked_at = failed.iter().filter(|e| counted(e)).count() + 1;
     ensure!(
         looked_at == 5,
         "{looked_at} guesses were looked at; {locked}"
     );
-    let refused = jill
-        .events("mfa.failed")
+    let refused = failed
         .iter()
         .filter(|e| e.get("JUMP_REASON") == "locked_out")
         .count();
