@@ -230,6 +230,20 @@ impl Seat {
             .args(steps)
     }
 
+    /// Whether a login at `host` with one answer to its prompts runs a command.
+    ///
+    /// # Errors
+    /// When ssh cannot be run.
+    pub fn gets_in(&self, options: &[String], host: &str, answer: &str) -> Result<bool> {
+        let output = self
+            .answering(&[answer])?
+            .command("ssh")
+            .args(options.to_vec())
+            .args([host, "whoami"])
+            .run()?;
+        Ok(output.code() == 0)
+    }
+
     /// What the admin will answer to prompts, in order.
     ///
     /// # Errors

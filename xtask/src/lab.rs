@@ -9,37 +9,34 @@ use std::process::{Command, Stdio};
 /// The profile of what the lab installs: quick to build, the same code paths as a release.
 const PROFILE: &str = "lab";
 
-/// Tells the story of the main job in a lab of its own.
-pub(crate) fn demo() -> Outcome {
-    tools::install(For::Lab)?;
-    let package = packages::deb(PROFILE)?;
-    run(cargo(&[
+/// A program of the lab's.
+fn program(name: &str) -> Command {
+    cargo(&[
         "run",
         "--quiet",
         "--locked",
         "--package",
         "jump-lab",
         "--bin",
-        "jump-lab-demo",
+        name,
+        "--",
     ])
-    .env("JUMP_DEB", package))
+}
+
+/// Tells the story of the main job in a lab of its own.
+pub(crate) fn demo() -> Outcome {
+    tools::install(For::Lab)?;
+    let package = packages::deb(PROFILE)?;
+    run(program("jump-lab-demo").env("JUMP_DEB", package))
 }
 
 /// Holds many sessions in a lab of its own.
 pub(crate) fn soak(words: &[&str]) -> Outcome {
     tools::install(For::Lab)?;
     let package = packages::deb(PROFILE)?;
-    let mut command = cargo(&[
-        "run",
-        "--quiet",
-        "--locked",
-        "--package",
-        "jump-lab",
-        "--bin",
-        "jump-lab-soak",
-        "--",
-    ]);
-    run(command.args(words).env("JUMP_DEB", package))
+    run(program("jump-lab-soak")
+        .args(words)
+        .env("JUMP_DEB", package))
 }
 
 /// Runs scenarios on hosts of one Debian release.
@@ -75,16 +72,7 @@ impl Parts {
 
     /// The scenarios whose name holds one of the filters.
     fn lab(&self, suite: &str, filter: &[&str]) -> Command {
-        let mut command = cargo(&[
-            "test",
-            "--quiet",
-            "--locked",
-            "--package",
-            "jump-lab",
-            "--test",
-            "lab",
-            "--",
-        ]);
+        let mut command = stories(&["--"]);
         // Options are the runner's; several filters it would refuse.
         let (options, words): (Vec<&str>, Vec<&str>) =
             filter.iter().partition(|word| word.starts_with('-'));
@@ -99,6 +87,13 @@ impl Parts {
     }
 }
 
+/// The program that tells the scenarios and the attacks.
+fn stories(words: &[&str]) -> Command {
+    let mut command = cargo(&["test", "--quiet", "--locked", "--package", "jump-lab"]);
+    command.args(["--test", "lab"]).args(words);
+    command
+}
+
 /// More red stories than this are no matter of a busy machine.
 const FEW: usize = 8;
 
@@ -109,16 +104,7 @@ const FEW: usize = 8;
 pub(crate) fn whole() -> Outcome {
     let parts = Parts::make()?;
     // Built before, so that the two do not wait for each other.
-    run(&mut cargo(&[
-        "test",
-        "--quiet",
-        "--locked",
-        "--package",
-        "jump-lab",
-        "--test",
-        "lab",
-        "--no-run",
-    ]))?;
+    run(&mut stories(&["--no-run"]))?;
     let lists = RELEASES.map(|suite| target().join(format!("lab-red-{suite}")));
     let first = std::thread::scope(|both| {
         let runs: Vec<_> = RELEASES
@@ -236,16 +222,7 @@ pub(crate) fn regress(words: &[&str]) -> Outcome {
     };
     let mut red = Vec::new();
     for suite in suites {
-        let mut command = cargo(&[
-            "run",
-            "--quiet",
-            "--locked",
-            "--package",
-            "jump-lab",
-            "--bin",
-            "jump-lab-regress",
-            "--",
-        ]);
+        let mut command = program("jump-lab-regress");
         command
             .args(&filter)
             .env("JUMP_DEB", &package)

@@ -26,16 +26,7 @@ pub(crate) fn a23_a_used_or_older_code_is_not_taken_again(lab: &Lab) -> Result<(
     let settings =
         "AuthenticationMethods publickey,keyboard-interactive\nKbdInteractiveAuthentication yes";
     let sshd = OwnSshd::start(stock, 2301, settings)?;
-    let login = |options: &[String], host: &str, code: &str| -> Result<bool> {
-        let output = yara
-            .seat
-            .answering(&[code])?
-            .command("ssh")
-            .args(options.to_vec())
-            .args([host, "whoami"])
-            .run()?;
-        Ok(output.code() == 0)
-    };
+    let login = |options: &[String], host: &str, code: &str| yara.seat.gets_in(options, host, code);
     let mut theirs = Authenticator::from_enrolment(&format!(
         "{{\"secret\": \"{SECRET}\", \"recovery_codes\": []}}"
     ))?;

@@ -1,6 +1,7 @@
 //! The session's guard.
 
 use anyhow::{Context, Result, ensure};
+use jump_lab::admin::Admin;
 use jump_lab::lab::Lab;
 use jump_lab::network::ECHO;
 use jump_lab::story::{PATIENCE, wait_for};
@@ -90,6 +91,24 @@ pub(crate) fn an_operator_ends_a_session_without_a_channel(lab: &Lab) -> Result<
     Ok(())
 }
 
+/// Logs in this way and that, with a right code: nothing is served, and nothing hangs.
+fn each_ends_at_once(admin: &Admin<'_>, ways: &[&[&str]]) -> Result<()> {
+    for args in ways {
+        let code = admin.authenticator()?.any_code()?;
+        let output = admin
+            .seat
+            .answering(&[code])?
+            .ssh(args.iter().copied())
+            .patience(PATIENCE)
+            .run()?;
+        ensure!(
+            output.code() != 0 && output.text().is_empty(),
+            "{args:?}: {output}"
+        );
+    }
+    Ok(())
+}
+
 /// Given no guard to be had, then a login ends before it can forward anything, `-N` included.
 pub(crate) fn without_a_guard_no_session_stays(lab: &Lab) -> Result<()> {
     let zoe = lab.admin("zoe").may_reach_databases().arrive()?;
@@ -98,23 +117,14 @@ pub(crate) fn without_a_guard_no_session_stays(lab: &Lab) -> Result<()> {
         .run()?
         .success()?;
     let attempt = || -> Result<()> {
-        for args in [
-            vec!["-N", "bastion"],
-            vec!["bastion", "whoami"],
-            vec!["-J", "bastion", "db1", "hostname"],
-        ] {
-            let code = zoe.authenticator()?.any_code()?;
-            let output = zoe
-                .seat
-                .answering(&[code])?
-                .ssh(args.clone())
-                .patience(PATIENCE)
-                .run()?;
-            ensure!(
-                output.code() != 0 && output.text().is_empty(),
-                "{args:?}: {output}"
-            );
-        }
+        each_ends_at_once(
+            &zoe,
+            &[
+                &["-N", "bastion"],
+                &["bastion", "whoami"],
+                &["-J", "bastion", "db1", "hostname"],
+            ],
+        )?;
         super::root_logs_in(lab, &zoe.seat)
     };
     let outcome = attempt();
@@ -154,23 +164,14 @@ pub(crate) fn a_missing_session_line_ends_the_login(lab: &Lab) -> Result<()> {
     ensure!(without != stack, "there was no session line");
     lab.bastion.write(STACK, &without)?;
     let attempt = || -> Result<()> {
-        for args in [
-            vec!["-N", "bastion"],
-            vec!["-W", "127.0.0.1:22", "bastion"],
-            vec!["bastion", "whoami"],
-        ] {
-            let code = abel.authenticator()?.any_code()?;
-            let output = abel
-                .seat
-                .answering(&[code])?
-                .ssh(args.clone())
-                .patience(PATIENCE)
-                .run()?;
-            ensure!(
-                output.code() != 0 && output.text().is_empty(),
-                "{args:?}: {output}"
-            );
-        }
+        each_ends_at_once(
+            &abel,
+            &[
+                &["-N", "bastion"],
+                &["-W", "127.0.0.1:22", "bastion"],
+                &["bastion", "whoami"],
+            ],
+        )?;
         super::root_logs_in(lab, &abel.seat)
     };
     let outcome = attempt();
