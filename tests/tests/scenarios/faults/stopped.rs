@@ -5,7 +5,8 @@ use super::{LIMIT, Visit, a_second_at_most, gets_through, is_refused, no_guard_i
 use anyhow::{Result, ensure};
 use jump_lab::bastion::Bastion;
 use jump_lab::lab::Lab;
-use jump_lab::story::wait_for;
+use jump_lab::story::{PATIENCE, until, wait_for};
+use std::time::{Duration, Instant};
 
 /// Sends a signal to a unit's main process, and waits until it has acted.
 fn signal(bastion: &Bastion, unit: &str, name: &str) -> Result<()> {
@@ -80,6 +81,60 @@ pub(crate) fn fault_a_stopped_guard_keeps_nobody_waiting(lab: &Lab) -> Result<()
         })?;
         a_second_at_most(watch)?;
         visit.admin.event("guard.failed")?;
+        visit.admin.event("session.closed")?;
+        no_guard_is_left(bastion)?;
+        gets_through(bastion, &visit.admin)
+    })
+}
+
+/// Given a session whose guard, with jumpd and the guards' listener, is stopped for good, then systemd ends it a minute after its maximum.
+pub(crate) fn fault_systemd_ends_a_session_when_all_else_is_stopped(lab: &Lab) -> Result<()> {
+    const MAX: Duration = Duration::from_secs(10);
+    const SLACK: Duration = Duration::from_secs(60);
+    lab.on_fragile_bastion(|bastion| {
+        bastion.edit_policy(|policy| {
+            policy.add_tables(
+                "short",
+                &format!("[session]\nmax = \"{}s\"\n", MAX.as_secs()),
+            );
+        })?;
+        let (begun, mark) = (Instant::now(), bastion.journal.mark());
+        let mut visit = Visit::begin(lab, bastion, "dagwin")?;
+        let guard = visit.guard()?;
+        let outcome = while_stopped(bastion, "jump-guard.service", || {
+            while_stopped(bastion, "jumpd.service", || {
+                bastion
+                    .shell(&format!("kill -STOP {guard}"))
+                    .run()?
+                    .success()?;
+                ensure!(
+                    begun.elapsed() < MAX,
+                    "the session was over before all was stopped"
+                );
+                std::thread::sleep((MAX + SLACK / 2).saturating_sub(begun.elapsed()));
+                visit.flow_goes_on()?;
+                let end = SLACK + MAX + PATIENCE;
+                let ended = until(end.saturating_sub(begun.elapsed()), || {
+                    Ok(visit.master.ended()?.then_some(()))
+                })?;
+                ensure!(ended.is_some(), "the session outlived its scope");
+                let left = bastion
+                    .shell(&format!("pgrep -u {} || true", visit.admin.uid))
+                    .run()?;
+                ensure!(left.text().is_empty(), "left over: {left}");
+                Ok(())
+            })
+        });
+        bastion.edit_policy(|policy| policy.remove("short"))?;
+        outcome?;
+        let journal = bastion.journal.since(mark, |e| {
+            e.message()
+                .contains(".scope: Scope reached runtime time limit")
+        });
+        ensure!(
+            !journal.is_empty(),
+            "systemd does not say that it ended the session"
+        );
         visit.admin.event("session.closed")?;
         no_guard_is_left(bastion)?;
         gets_through(bastion, &visit.admin)
