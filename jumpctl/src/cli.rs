@@ -1,7 +1,7 @@
 //! The command line, as data. Its comments are the help text.
 
 use clap::{Parser, Subcommand};
-use jump_proto::Via;
+use jump_proto::{TotpAlgorithm, TotpChoice, Via};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -127,6 +127,8 @@ pub enum Mfa {
         /// Do not ask for a code; the secret is valid at once
         #[arg(long)]
         no_confirm: bool,
+        #[command(flatten)]
+        totp: Totp,
     },
     /// Bring the code that an enrolment still waits for
     Confirm {
@@ -155,6 +157,30 @@ pub enum Mfa {
     },
 }
 
+/// What the new authenticator's codes are made with.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Totp {
+    /// Digits of a code, 6 or 8; as [mfa.totp] of the policy says unless given
+    #[arg(long, value_parser = clap::value_parser!(u8).range(6..=8))]
+    digits: Option<u8>,
+    /// Hash: SHA1, SHA256 or SHA512; as [mfa.totp] of the policy says unless given
+    #[arg(long, value_parser = algorithm)]
+    algorithm: Option<TotpAlgorithm>,
+    /// Seconds that a code lasts, 30 or 60; as [mfa.totp] of the policy says unless given
+    #[arg(long, value_name = "SECONDS")]
+    period: Option<u32>,
+}
+
+impl From<Totp> for TotpChoice {
+    fn from(chosen: Totp) -> Self {
+        Self {
+            algorithm: chosen.algorithm,
+            digits: chosen.digits,
+            period_s: chosen.period,
+        }
+    }
+}
+
 /// Live sessions.
 #[derive(Debug, Subcommand)]
 pub enum Sessions {
@@ -178,6 +204,12 @@ pub enum Sessions {
         #[arg(long, conflicts_with = "sessions")]
         user: Option<String>,
     },
+}
+
+fn algorithm(text: &str) -> Result<TotpAlgorithm, String> {
+    text.to_ascii_uppercase()
+        .parse()
+        .map_err(|()| "SHA1, SHA256 or SHA512".to_owned())
 }
 
 fn via(text: &str) -> Result<Via, String> {

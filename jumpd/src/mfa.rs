@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_mfa::{Confirmation, Limits, Method, Status, StoreError, Verdict, Who};
 use jump_policy::Policy;
-use jump_proto::{MfaUser, Reason, Reply, Secret};
+use jump_proto::{MfaUser, Reason, Reply, Secret, TotpChoice};
 
 /// What sshd sends instead of the typed password of a user it denies (auth-pam.c).
 const FAKE_PASSWORD: &str = "\u{8}\n\r\u{7f}INCORRECT";
@@ -127,7 +127,13 @@ impl Jumpd {
     }
 
     /// A new secret; with `confirm` the old one stays valid until a code proves the new one.
-    pub(crate) fn mfa_enroll(&self, user: &str, uid: Option<u32>, confirm: bool) -> Reply {
+    pub(crate) fn mfa_enroll(
+        &self,
+        user: &str,
+        uid: Option<u32>,
+        confirm: bool,
+        totp: TotpChoice,
+    ) -> Reply {
         let who = match self.person(user, uid) {
             Ok(who) => who,
             Err(reply) => return *reply,
@@ -140,6 +146,10 @@ impl Jumpd {
                 Reason::MfaNotRequired,
                 format!("{user} has mfa = \"none\" in the policy and is never asked for a code"),
             );
+        }
+        let params = totp.or(self.policy().map(|p| p.mfa().totp).unwrap_or_default());
+        if let Some(problem) = params.problem() {
+            return refused(Reason::Internal, problem);
         }
         let host = nix::unistd::gethostname()
             .map_or_else(|_| "jump".to_owned(), |h| h.to_string_lossy().into_owned());
@@ -155,7 +165,8 @@ impl Jumpd {
             );
         }
         let now = Timestamp::now().as_second();
-        match jump_mfa::begin_enrolment(&self.second_factors, &who, &host, now, confirm) {
+        let state = &self.second_factors;
+        match jump_mfa::begin_enrolment_with(state, &who, &host, now, confirm, params) {
             Ok(new) => Reply::Enrolment {
                 secret: new.secret_base32,
                 uri: new.uri,
@@ -304,6 +315,7 @@ fn describe(who: &Who, status: &Status, automation: bool) -> MfaUser {
         locked_until_ms: status.locked_until_ms,
         failures: status.failures,
         automation,
+        totp: status.params,
     }
 }
 

@@ -235,7 +235,12 @@ impl Server {
             }
             Request::Status => jumpd.status(),
             Request::Explain(ask) => jumpd.explain(&ask),
-            Request::MfaEnroll { user, uid, confirm } => jumpd.mfa_enroll(&user, uid, confirm),
+            Request::MfaEnroll {
+                user,
+                uid,
+                confirm,
+                totp,
+            } => jumpd.mfa_enroll(&user, uid, confirm, totp),
             Request::MfaConfirm { user, uid, code } => jumpd.mfa_confirm(&user, uid, &code),
             Request::MfaStatus { user } => jumpd.mfa_status(user.as_deref()),
             Request::MfaReset { user, uid } => jumpd.mfa_reset(&user, uid),

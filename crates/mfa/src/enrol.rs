@@ -3,7 +3,7 @@
 use crate::record::{NewFactor, Record};
 use crate::recovery::{RecoveryCodes, TypedCode};
 use crate::store::{PerUser, Store, StoreError, Who};
-use crate::totp::{Key, Params};
+use crate::totp::{Key, Params, key_length};
 use jump_proto::Secret;
 use std::fmt::Write;
 use zeroize::Zeroizing;
@@ -44,6 +44,8 @@ pub struct Status {
     pub failures: u32,
     /// Locked until, in milliseconds since the Unix epoch, if locked.
     pub locked_until_ms: Option<i64>,
+    /// What the authenticator's codes are made with, if one is enrolled.
+    pub params: Option<Params>,
 }
 
 impl Status {
@@ -57,6 +59,7 @@ impl Status {
             locked_until_ms: record
                 .locked_until_s(now_unix_s)
                 .map(|s| s.saturating_mul(1000)),
+            params: record.params(),
         }
     }
 
@@ -68,6 +71,7 @@ impl Status {
             recovery_codes_left: 0,
             failures: 0,
             locked_until_ms: None,
+            params: None,
         }
     }
 }
@@ -107,7 +111,7 @@ pub fn begin_enrolment_with<S: Store>(
     } else {
         Params::default()
     };
-    let mut bytes = Zeroizing::new(vec![0u8; params.algorithm.key_length()]);
+    let mut bytes = Zeroizing::new(vec![0u8; key_length(params.algorithm)]);
     getrandom::fill(&mut bytes)?;
     let (recovery, codes) = RecoveryCodes::generate()?;
     let new = NewFactor {

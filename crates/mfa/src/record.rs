@@ -199,6 +199,11 @@ impl Record {
         self.locked_until_s.filter(|until| *until > now_s)
     }
 
+    /// What the codes of the authenticator in force are made with.
+    pub(crate) fn params(&self) -> Option<Params> {
+        self.active.as_ref().map(|f| f.params)
+    }
+
     /// The step accepted last, if any.
     #[must_use]
     pub fn last_step(&self) -> Option<u64> {
@@ -334,7 +339,7 @@ impl Factor {
         let Some(key) = Key::from_base32(self.secret.expose()) else {
             return Checked::Wrong;
         };
-        let now = self.params.step_at(now_unix_s);
+        let now = totp::step_at(&self.params, now_unix_s);
         match totp::find(&key, &self.params, typed, now, self.last_step) {
             Match::Fresh(step) => {
                 self.last_step = Some(step);

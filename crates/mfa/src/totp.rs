@@ -7,97 +7,34 @@
 
 use data_encoding::BASE32_NOPAD;
 use jump_proto::Secret;
-use serde::{Deserialize, Serialize};
+pub use jump_proto::{TotpAlgorithm as Algorithm, TotpParams as Params};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 /// Steps accepted before and after the present one (RFC 6238 section 5.2 recommends at most one).
 const SKEW: u64 = 1;
 
-/// The hash under the HMAC (RFC 6238 section 1.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Algorithm {
-    /// What every authenticator app understands.
-    #[serde(rename = "SHA1")]
-    Sha1,
-    /// Not every app honours it.
-    #[serde(rename = "SHA256")]
-    Sha256,
-    /// Not every app honours it.
-    #[serde(rename = "SHA512")]
-    Sha512,
-}
-
-impl Algorithm {
-    /// The name used in `otpauth://` URIs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sha1 => "SHA1",
-            Self::Sha256 => "SHA256",
-            Self::Sha512 => "SHA512",
-        }
-    }
-
-    /// Length of a new key in bytes: the hash's own (RFC 6238 section 5.1).
-    pub(crate) fn key_length(self) -> usize {
-        match self {
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
-        }
+/// Length of a new key in bytes: the hash's own (RFC 6238 section 5.1).
+pub(crate) fn key_length(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::Sha1 => 20,
+        Algorithm::Sha256 => 32,
+        Algorithm::Sha512 => 64,
     }
 }
 
-impl From<Algorithm> for totp_rs::Algorithm {
-    fn from(a: Algorithm) -> Self {
-        match a {
-            Algorithm::Sha1 => Self::SHA1,
-            Algorithm::Sha256 => Self::SHA256,
-            Algorithm::Sha512 => Self::SHA512,
-        }
+/// The same hash, as totp-rs calls it.
+fn hash(algorithm: Algorithm) -> totp_rs::Algorithm {
+    match algorithm {
+        Algorithm::Sha1 => totp_rs::Algorithm::SHA1,
+        Algorithm::Sha256 => totp_rs::Algorithm::SHA256,
+        Algorithm::Sha512 => totp_rs::Algorithm::SHA512,
     }
 }
 
-/// What an authenticator must know besides the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Params {
-    /// The hash.
-    pub algorithm: Algorithm,
-    /// 6 or 8.
-    pub digits: u8,
-    /// Length of a step in seconds: 30 or 60.
-    pub period_s: u32,
-}
-
-impl Default for Params {
-    /// What every authenticator app understands: SHA-1, six digits, 30 seconds.
-    fn default() -> Self {
-        Self {
-            algorithm: Algorithm::Sha1,
-            digits: 6,
-            period_s: 30,
-        }
-    }
-}
-
-impl Params {
-    /// What is wrong with these parameters, if anything.
-    pub(crate) fn problem(&self) -> Option<&'static str> {
-        if !matches!(self.digits, 6 | 8) {
-            Some("digits must be 6 or 8")
-        } else if !matches!(self.period_s, 30 | 60) {
-            Some("period_s must be 30 or 60")
-        } else {
-            None
-        }
-    }
-
-    /// The step that `now_unix_s` lies in.
-    pub(crate) fn step_at(&self, now_unix_s: u64) -> u64 {
-        now_unix_s / u64::from(self.period_s.max(1))
-    }
+/// The step that `now_unix_s` lies in.
+pub(crate) fn step_at(params: &Params, now_unix_s: u64) -> u64 {
+    now_unix_s / u64::from(params.period_s.max(1))
 }
 
 /// The shared key. Wiped when dropped.
@@ -123,7 +60,7 @@ impl Key {
     fn code(&self, params: &Params, step: u64) -> Option<Zeroizing<String>> {
         let time = step.checked_mul(u64::from(params.period_s))?;
         let totp = totp_rs::Builder::new()
-            .with_algorithm(params.algorithm.into())
+            .with_algorithm(hash(params.algorithm))
             .with_digits(params.digits)
             .with_step_duration(u64::from(params.period_s))
             .with_secret(totp_rs::Secret::new(self.0.as_slice().into()))
@@ -197,7 +134,7 @@ pub fn code_at(secret_base32: &str, params: &Params, now_unix_s: u64) -> Option<
         return None;
     }
     let key = Key::from_base32(secret_base32)?;
-    let code = key.code(params, params.step_at(now_unix_s))?;
+    let code = key.code(params, step_at(params, now_unix_s))?;
     Some(Secret::new(code.as_str().to_owned()))
 }
 
@@ -234,7 +171,7 @@ mod tests {
                     period_s: 30,
                 };
                 let six = Params { digits: 6, ..eight };
-                let key = key(&ascii[..algorithm.key_length()]);
+                let key = key(&ascii[..key_length(algorithm)]);
                 assert_eq!(*key.code(&eight, time / 30).unwrap(), expected);
                 // Six digits are the last six of eight (RFC 4226 section 5.3).
                 assert_eq!(*key.code(&six, time / 30).unwrap(), expected[2..]);
@@ -253,8 +190,8 @@ mod tests {
             *key.code(&minute, 7).unwrap(),
             *key.code(&Params::default(), 7).unwrap()
         );
-        assert_eq!(minute.step_at(119), 1);
-        assert_eq!(minute.step_at(120), 2);
+        assert_eq!(step_at(&minute, 119), 1);
+        assert_eq!(step_at(&minute, 120), 2);
     }
 
     #[test]

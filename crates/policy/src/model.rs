@@ -8,7 +8,7 @@ use crate::keys::PublicKey;
 use crate::window::Window;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use jump_proto::Via;
+use jump_proto::{TotpParams, Via};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
@@ -48,6 +48,8 @@ pub struct MfaSettings {
     pub lockout: Duration,
     /// How long the prompt is skipped for the same user, key and source prefix; zero: never.
     pub remember: Duration,
+    /// What new authenticators are made with.
+    pub totp: TotpParams,
 }
 
 impl Default for MfaSettings {
@@ -57,6 +59,7 @@ impl Default for MfaSettings {
             attempts: 5,
             lockout: Duration::from_secs(15 * 60),
             remember: Duration::ZERO,
+            totp: TotpParams::default(),
         }
     }
 }

@@ -6,13 +6,14 @@
 //! leaves this module when nothing at all is wrong.
 
 mod accounts;
+mod mfa;
 mod references;
 mod rules;
 mod warnings;
 
 use crate::diagnostics::{PolicyErrors, Problems, Source, Warning, quoted, suggestion};
 use crate::document::{Node, Section, filled_list, integer, string, strings, table};
-use crate::model::{Method, MfaSettings, Model, SessionSettings, Span};
+use crate::model::{Model, SessionSettings, Span};
 use crate::names::account_name;
 use crate::values::duration;
 use jiff::tz::TimeZone;
@@ -213,7 +214,7 @@ fn document_model(
     let root = Section::new(document.get_ref(), 0..0, "the policy");
     version(reader, &root);
     let (host_group, host_gid) = host(reader, root.optional("host"), host_timezone);
-    let mfa = mfa(reader, root.optional("mfa"));
+    let mfa = mfa::settings(reader, root.optional("mfa"));
     let session = session(reader, root.optional("session"));
     let model = Model {
         timezone: reader.timezone.clone(),
@@ -319,47 +320,6 @@ fn find_timezone(name: &str) -> Option<TimeZone> {
         return None;
     }
     TimeZone::get(name).ok()
-}
-
-fn mfa(reader: &mut Reader, node: Option<Node<'_>>) -> MfaSettings {
-    const METHODS: [Method; 2] = [Method::Totp, Method::SecurityKey];
-    let problems = &mut reader.problems;
-    let mut settings = MfaSettings::default();
-    let Some((keys, span)) = node.and_then(|node| Some((table(node, problems)?, node.span())))
-    else {
-        return settings;
-    };
-    let section = Section::new(keys, span, "[mfa]");
-    if let Some(named) = section
-        .optional("methods")
-        .and_then(|node| strings(node, "methods", problems))
-    {
-        settings.methods.clear();
-        for (name, span) in named {
-            match METHODS.iter().find(|method| method.as_str() == name) {
-                Some(method) => settings.methods.push(*method),
-                None => unknown_word(
-                    name,
-                    &span,
-                    "a second factor",
-                    METHODS.map(Method::as_str),
-                    problems,
-                ),
-            }
-        }
-    }
-    if let Some(node) = section.optional("attempts") {
-        settings.attempts = integer(node, 1..=100, problems).unwrap_or(settings.attempts);
-    }
-    let second = Duration::from_secs(1);
-    if let Some(node) = section.optional("lockout") {
-        settings.lockout = duration(node, second, problems).unwrap_or(settings.lockout);
-    }
-    if let Some(node) = section.optional("remember") {
-        settings.remember = duration(node, Duration::ZERO, problems).unwrap_or(settings.remember);
-    }
-    section.finish(problems);
-    settings
 }
 
 fn session(reader: &mut Reader, node: Option<Node<'_>>) -> SessionSettings {

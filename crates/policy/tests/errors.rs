@@ -4,6 +4,7 @@ mod common;
 
 use common::{ACCOUNTS, KEY, parse, refused};
 use jump_policy::{HostFacts, Policy};
+use jump_proto::TotpParams;
 
 /// Refuses `ACCOUNTS` and `rest`; each message without its place.
 fn faults(rest: &str) -> Vec<String> {
@@ -40,6 +41,14 @@ fn an_empty_policy_is_valid_and_lets_nobody_in() {
     assert_eq!(policy.session().idle.as_secs(), 1800);
     assert_eq!(policy.mfa().attempts, 5);
     assert!(policy.run_tests().is_ok());
+}
+
+#[test]
+fn what_new_authenticators_are_made_with_is_what_every_app_knows_unless_said() {
+    assert_eq!(parse("version = 1").mfa().totp, TotpParams::default());
+    let policy =
+        parse("version = 1\n[mfa.totp]\ndigits = 8\nalgorithm = \"SHA256\"\nperiod = \"1m\"\n");
+    assert_eq!(policy.mfa().totp.to_string(), "8 digits, SHA256, 60 s");
 }
 
 #[test]
@@ -197,6 +206,26 @@ fn wrong_types_are_named() {
         (
             "mfa.methods = [\"totp\", \"totp\"]",
             "1:24 `totp` is listed twice",
+        ),
+        (
+            "mfa.totp.digits = 7",
+            "1:19 codes of 7 digits are not known to authenticator apps",
+        ),
+        (
+            "mfa.totp.digits = 10",
+            "1:19 expected a number from 6 to 8, found `10`",
+        ),
+        (
+            "mfa.totp.algorithm = \"MD5\"",
+            "1:22 `MD5` is not a hash of one-time codes",
+        ),
+        (
+            "mfa.totp.period = \"45s\"",
+            "1:19 codes change every 30 or 60 seconds",
+        ),
+        (
+            "mfa.totp.step = 30",
+            "1:10 unknown key `step` in [mfa.totp]",
         ),
         (
             "host.timezone = \"Europe/Pariss\"",

@@ -4,7 +4,7 @@
 //! after the first release is optional, so that both directions survive an
 //! upgrade with sessions open.
 
-use crate::{Reason, Secret, SessionId, Via};
+use crate::{Reason, Secret, SessionId, TotpChoice, TotpParams, Via};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -154,6 +154,9 @@ pub enum Request {
         uid: Option<u32>,
         /// False: valid at once. True: valid when [`Request::MfaConfirm`] brings a code.
         confirm: bool,
+        /// Parameters of the authenticator, where they are to be others than the policy's.
+        #[serde(default)]
+        totp: TotpChoice,
     },
     /// jumpctl: the code that proves the authenticator has the new secret. Answered by [`Reply::Done`] or [`Reply::Refused`].
     MfaConfirm {
@@ -508,6 +511,9 @@ pub struct MfaUser {
     pub failures: u32,
     /// `mfa = "none"`.
     pub automation: bool,
+    /// What the authenticator's codes are made with, if one is enrolled.
+    #[serde(default)]
+    pub totp: Option<TotpParams>,
 }
 
 /// A live session.

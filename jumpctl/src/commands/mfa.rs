@@ -13,14 +13,18 @@ use crate::output::{Output, printable};
 use crate::qr;
 use crate::time;
 use jiff::tz::TimeZone;
-use jump_proto::{MfaUser, Reason, Reply, Request, Secret};
+use jump_proto::{MfaUser, Reason, Reply, Request, Secret, TotpChoice, TotpParams};
 
 /// How often the operator may mistype the code.
 const TRIES: usize = 3;
 
 pub(super) fn run(jumpd: &Jumpd, action: Mfa, out: &mut Output) -> Answer {
     match action {
-        Mfa::Enroll { user, no_confirm } => enroll(jumpd, &user, no_confirm, out),
+        Mfa::Enroll {
+            user,
+            no_confirm,
+            totp,
+        } => enroll(jumpd, &user, no_confirm, totp.into(), out),
         Mfa::Confirm { user } => confirm(jumpd, &user, out),
         Mfa::Status { user } => status(jumpd, user, out),
         Mfa::Reset { user } => {
@@ -48,7 +52,16 @@ pub(super) fn run(jumpd: &Jumpd, action: Mfa, out: &mut Output) -> Answer {
     }
 }
 
-fn enroll(jumpd: &Jumpd, user: &str, no_confirm: bool, out: &mut Output) -> Answer {
+fn enroll(
+    jumpd: &Jumpd,
+    user: &str,
+    no_confirm: bool,
+    totp: TotpChoice,
+    out: &mut Output,
+) -> Answer {
+    if let Some(problem) = totp.or(TotpParams::default()).problem() {
+        return Err(Error::Usage(problem.replace("period_s", "--period")));
+    }
     if !no_confirm && out.is_json() {
         return Err(Error::Usage(
             "nobody is there to bring a code; add --no-confirm to --json".to_owned(),
@@ -65,6 +78,7 @@ fn enroll(jumpd: &Jumpd, user: &str, no_confirm: bool, out: &mut Output) -> Answ
         user: user.to_owned(),
         uid: nss::uid(user),
         confirm: !no_confirm,
+        totp,
     };
     let Reply::Enrolment {
         secret,
@@ -170,6 +184,7 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
             vec![
                 printable(&user.user),
                 state(user, &zone),
+                user.totp.map_or_else(String::new, |totp| totp.to_string()),
                 user.recovery_codes_left.to_string(),
                 user.failures.to_string(),
             ]
@@ -179,7 +194,13 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
         out.line("The policy has no users.")?;
     } else {
         out.table(
-            &["USER", "SECOND FACTOR", "RECOVERY CODES", "WRONG CODES"],
+            &[
+                "USER",
+                "SECOND FACTOR",
+                "CODES",
+                "RECOVERY CODES",
+                "WRONG CODES",
+            ],
             &rows,
         )?;
     }
@@ -290,6 +311,7 @@ mod tests {
             locked_until_ms: None,
             failures: 0,
             automation: false,
+            totp: None,
         };
         let utc = TimeZone::UTC;
         assert_eq!(state(&user, &utc), "not enrolled");

@@ -317,28 +317,58 @@ fn h34_ten_recovery_codes_each_work_once_and_are_stored_as_hashes() {
 }
 
 #[test]
-fn other_parameters_are_honoured() {
+fn every_combination_of_parameters_is_honoured() {
     let t = temporary();
-    let params = Params {
-        algorithm: Algorithm::Sha512,
-        digits: 8,
-        period_s: 60,
-    };
-    let new = begin_enrolment_with(&t.store, &alice(), "b", NOW, false, params).unwrap();
+    for algorithm in Algorithm::ALL {
+        for (digits, period_s) in [(6, 30), (6, 60), (8, 30), (8, 60)] {
+            let params = Params {
+                algorithm,
+                digits,
+                period_s,
+            };
+            honoured(&t.store, params);
+        }
+    }
+}
+
+fn honoured(store: &FileStore, params: Params) {
+    let Params {
+        algorithm,
+        digits,
+        period_s,
+    } = params;
+    let new = begin_enrolment_with(store, &alice(), "b", NOW, false, params).unwrap();
     let key = new.secret_base32.expose();
-    assert!(
-        new.uri
-            .expose()
-            .ends_with("&algorithm=SHA512&digits=8&period=60")
+    let uri = format!(
+        "&algorithm={}&digits={digits}&period={period_s}",
+        algorithm.as_str()
+    );
+    assert!(new.uri.expose().ends_with(&uri));
+    // RFC 6238 section 5.1: a key as long as the hash.
+    let bytes = data_encoding::BASE32_NOPAD.decode(key.as_bytes()).unwrap();
+    assert_eq!(bytes.len(), totp::key_length(algorithm));
+    assert_eq!(
+        status(store, &alice(), NOW).unwrap().params,
+        Some(params),
+        "the status says it"
     );
     let typed = code_at(key, &params, NOW.cast_unsigned()).unwrap();
-    assert_eq!(typed.expose().len(), 8);
+    let typed = typed.expose();
+    assert_eq!(typed.len(), usize::from(digits));
+    let of_another_length = if digits == 8 {
+        typed[2..].to_owned()
+    } else {
+        format!("00{typed}")
+    };
     assert!(matches!(
-        ask(&t.store, &typed.expose()[2..], NOW),
+        ask(store, &of_another_length, NOW),
         Verdict::Wrong { .. }
     ));
-    assert_eq!(ask(&t.store, typed.expose(), NOW), totp());
-    assert_eq!(ask(&t.store, typed.expose(), NOW + 59), Verdict::Replayed);
+    assert_eq!(ask(store, typed, NOW), totp());
+    let begin = NOW - NOW % i64::from(period_s);
+    for later in [NOW, begin + i64::from(period_s) - 1] {
+        assert_eq!(ask(store, typed, later), Verdict::Replayed);
+    }
 }
 
 #[test]

@@ -1,0 +1,108 @@
+//! `[mfa]`: which second factors there are, and what they are made of.
+
+use super::{Reader, unknown_word};
+use crate::diagnostics::Problems;
+use crate::document::{Node, Section, integer, string, strings, table};
+use crate::model::{Method, MfaSettings};
+use crate::values::duration;
+use jump_proto::{TotpAlgorithm, TotpParams};
+use std::time::Duration;
+
+pub(super) fn settings(reader: &mut Reader, node: Option<Node<'_>>) -> MfaSettings {
+    const METHODS: [Method; 2] = [Method::Totp, Method::SecurityKey];
+    let problems = &mut reader.problems;
+    let mut settings = MfaSettings::default();
+    let Some((keys, span)) = node.and_then(|node| Some((table(node, problems)?, node.span())))
+    else {
+        return settings;
+    };
+    let section = Section::new(keys, span, "[mfa]");
+    if let Some(named) = section
+        .optional("methods")
+        .and_then(|node| strings(node, "methods", problems))
+    {
+        settings.methods.clear();
+        for (name, span) in named {
+            match METHODS.iter().find(|method| method.as_str() == name) {
+                Some(method) => settings.methods.push(*method),
+                None => unknown_word(
+                    name,
+                    &span,
+                    "a second factor",
+                    METHODS.map(Method::as_str),
+                    problems,
+                ),
+            }
+        }
+    }
+    if let Some(node) = section.optional("attempts") {
+        settings.attempts = integer(node, 1..=100, problems).unwrap_or(settings.attempts);
+    }
+    let second = Duration::from_secs(1);
+    if let Some(node) = section.optional("lockout") {
+        settings.lockout = duration(node, second, problems).unwrap_or(settings.lockout);
+    }
+    if let Some(node) = section.optional("remember") {
+        settings.remember = duration(node, Duration::ZERO, problems).unwrap_or(settings.remember);
+    }
+    if let Some(node) = section.optional("totp") {
+        settings.totp = totp(node, problems).unwrap_or(settings.totp);
+    }
+    section.finish(problems);
+    settings
+}
+
+/// `[mfa.totp]`: what new authenticators are made with.
+fn totp(node: Node<'_>, problems: &mut Problems) -> Option<TotpParams> {
+    let mut params = TotpParams::default();
+    let section = Section::new(table(node, problems)?, node.span(), "[mfa.totp]");
+    if let Some(node) = section.optional("digits") {
+        params.digits = integer(node, 6..=8, problems).unwrap_or(params.digits);
+        if params.digits == 7 {
+            problems.add_help(
+                &node.span(),
+                "codes of 7 digits are not known to authenticator apps",
+                "write 6 or 8",
+            );
+        }
+    }
+    if let Some(node) = section.optional("algorithm") {
+        params.algorithm = algorithm(node, problems).unwrap_or(params.algorithm);
+    }
+    if let Some(node) = section.optional("period") {
+        params.period_s = period_s(node, problems).unwrap_or(params.period_s);
+    }
+    section.finish(problems);
+    Some(params)
+}
+
+fn algorithm(node: Node<'_>, problems: &mut Problems) -> Option<TotpAlgorithm> {
+    let text = string(node, problems)?;
+    let known = text.parse().ok();
+    if known.is_none() {
+        let names = TotpAlgorithm::ALL.map(TotpAlgorithm::as_str);
+        unknown_word(
+            text,
+            &node.span(),
+            "a hash of one-time codes",
+            names,
+            problems,
+        );
+    }
+    known
+}
+
+fn period_s(node: Node<'_>, problems: &mut Problems) -> Option<u32> {
+    let step = duration(node, Duration::from_secs(1), problems)?;
+    let known = [30, 60]
+        .into_iter()
+        .find(|seconds| step == Duration::from_secs(u64::from(*seconds)));
+    if known.is_none() {
+        problems.add_help(
+            &node.span(),
+            "codes change every 30 or 60 seconds",
+            "write \"30s\" or \"60s\"",
+        );
+    }
+    known
+}
