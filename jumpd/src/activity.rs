@@ -5,6 +5,7 @@
 
 use crate::judge::flow_event;
 use crate::rejudge::too_slow;
+use crate::sessions::{Flow, Session};
 use crate::state::{Jumpd, boot_ms, complain};
 use jump_audit::Event;
 use jump_proto::Reason;
@@ -96,37 +97,33 @@ impl Jumpd {
                 let Some(flow) = session.flows.remove(&cookie) else {
                     continue;
                 };
-                let event = flow_event(session, &flow);
-                let why = flow.revoked.map(|(why, _)| why).or(session.ending);
-                gone.push(match flow.cut {
-                    Some((sent, received)) => {
-                        session.sent = session.sent.saturating_add(sent);
-                        session.received = session.received.saturating_add(received);
-                        event
-                            .success()
-                            .reason(why.unwrap_or(Reason::ClosedByPeer))
-                            .bytes(sent, received)
-                    }
-                    None => {
-                        let event = event.failure().reason(why.unwrap_or(Reason::ClosedByPeer));
-                        match flow.carried {
-                            Some((sent, received)) => {
-                                session.sent = session.sent.saturating_add(sent);
-                                session.received = session.received.saturating_add(received);
-                                event.bytes(sent, received).detail(
-                                    "the kernel announced no end of this connection; bytes as last seen",
-                                )
-                            }
-                            None => event.detail(
-                                "the kernel announced no end of this connection; bytes unknown",
-                            ),
-                        }
-                    }
-                });
+                gone.push(unannounced(session, &flow, Reason::ClosedByPeer));
                 // Kept in memory in any case; the file is for a restart.
                 let _saved = sessions.save(&id);
             }
         }
         gone
     }
+}
+
+/// `forward.closed` of a flow whose end the kernel did not announce: its bytes as
+/// the guard told them, or as last seen. They are added to the session's.
+pub(crate) fn unannounced(session: &mut Session, flow: &Flow, otherwise: Reason) -> Event {
+    let why = flow.revoked.map(|(why, _)| why).or(session.ending);
+    let event = flow_event(session, flow).reason(why.unwrap_or(otherwise));
+    let known = flow.cut.or(flow.carried);
+    let Some((sent, received)) = known else {
+        return event
+            .failure()
+            .detail("the kernel announced no end of this connection; bytes unknown");
+    };
+    session.sent = session.sent.saturating_add(sent);
+    session.received = session.received.saturating_add(received);
+    let event = event.bytes(sent, received);
+    if flow.cut.is_some() {
+        return event.success();
+    }
+    event
+        .failure()
+        .detail("the kernel announced no end of this connection; bytes as last seen")
 }

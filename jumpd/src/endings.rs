@@ -1,6 +1,6 @@
 //! The clock: sessions that reach their end, are not used, lose their guard, or are over.
 
-use crate::judge::flow_event;
+use crate::activity::unannounced;
 use crate::login::session_end;
 use crate::rejudge::{set_end, too_slow};
 use crate::sessions::Session;
@@ -8,6 +8,7 @@ use crate::state::{Jumpd, boot_ms, elapsed_ms, now_ms, session_event};
 use jump_audit::{Event, Kind};
 use jump_proto::{Push, Reason, Reply, SessionId};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often the clock is looked at.
@@ -16,6 +17,8 @@ const TICK: Duration = Duration::from_millis(200);
 const UNGUARDED: Duration = Duration::from_secs(8);
 /// How long a session that is over waits for the kernel to announce the ends of its sockets.
 const LAST_FLOWS: Duration = Duration::from_secs(2);
+/// How long it waits at the most where so many ended at once that their ends are still being written down.
+const LATEST_FLOWS: Duration = Duration::from_secs(60);
 /// A wall clock that moves so much against the time since boot was stepped.
 const STEP_MS: i64 = 1_000;
 /// How often, at the least and at the most, connections are looked at for signs of use.
@@ -84,6 +87,7 @@ impl Jumpd {
             ..limits
         };
         let now = now_ms();
+        let behind = self.ends_waiting.load(Ordering::SeqCst) > 0;
         let mut events = Vec::new();
         let mut over = Vec::new();
         let (mut slow, mut due_flows) = (false, false);
@@ -91,7 +95,8 @@ impl Jumpd {
             let mut sessions = self.sessions();
             for session in sessions.iter_mut() {
                 if let Some(since) = session.gone_since {
-                    if session.flows.is_empty() || since.elapsed() > LAST_FLOWS {
+                    let last = if behind { LATEST_FLOWS } else { LAST_FLOWS };
+                    if session.flows.is_empty() || since.elapsed() > last {
                         over.push((
                             session.id.clone(),
                             session.ending.unwrap_or(Reason::ClosedByPeer),
@@ -145,20 +150,15 @@ impl Jumpd {
 
     /// Strikes a session out and says so, with what it carried.
     fn close(&self, id: &SessionId, why: Reason) {
-        let Some(session) = self.sessions().remove(id) else {
+        let Some(mut session) = self.sessions().remove(id) else {
             return;
         };
         if let Some(guard) = &session.guard {
             // It asks anew, hears that there is no such session, and ends what is left.
             guard.push.shut_down();
         }
-        for flow in session.flows.values() {
-            let event = flow_event(&session, flow).reason(session.ending.unwrap_or(why));
-            self.note(
-                event
-                    .failure()
-                    .detail("the kernel announced no end of this connection; bytes unknown"),
-            );
+        for flow in std::mem::take(&mut session.flows).into_values() {
+            self.note(unannounced(&mut session, &flow, why));
         }
         if why == Reason::GuardLost {
             self.note(

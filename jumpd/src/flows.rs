@@ -10,13 +10,14 @@ use crate::state::{Jumpd, complain};
 use jump_proto::Reason;
 use jump_sys::sockdiag::{DestroyEvents, TcpDestroyed};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 
 /// The name under which systemd keeps the socket of the announcements while
 /// jumpd is restarted (`FDNAME=`, sd_notify(3)): what ends meanwhile waits in it.
 pub(crate) const STORED: &str = "tcp-ends";
 
-/// Follows the kernel's announcements on a thread of its own, on the socket of the jumpd before this one if there was one.
+/// Follows the kernel's announcements on threads of its own, on the socket of the jumpd before this one if there was one.
 ///
 /// # Errors
 /// When the kernel does not announce; then no forward could be accounted for.
@@ -29,15 +30,32 @@ pub(crate) fn follow(jumpd: Arc<Jumpd>, stored: Option<OwnedFd>) -> std::io::Res
             events
         }
     };
+    // Read at once, written down in its time: the kernel keeps few of them, and
+    // hundreds of sessions may end in one moment.
+    let (queue, ends) = mpsc::channel();
+    let reader = Arc::clone(&jumpd);
     std::thread::Builder::new()
-        .name("flows".to_owned())
+        .name("flow-ends".to_owned())
         .spawn(move || {
             for event in events {
                 match event {
-                    Ok(end) => jumpd.flow_ended(&end),
+                    Ok(end) => {
+                        reader.ends_waiting.fetch_add(1, Ordering::SeqCst);
+                        if queue.send(end).is_err() {
+                            return;
+                        }
+                    }
                     // ENOBUFS: some ends are lost; their flows are closed when their sockets are missed.
                     Err(e) => complain(&format!("ends of connections may be missed: {e}")),
                 }
+            }
+        })?;
+    std::thread::Builder::new()
+        .name("flows".to_owned())
+        .spawn(move || {
+            for end in ends {
+                jumpd.flow_ended(&end);
+                jumpd.ends_waiting.fetch_sub(1, Ordering::SeqCst);
             }
         })?;
     Ok(())

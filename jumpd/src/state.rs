@@ -12,7 +12,7 @@ use jump_proto::{Login, Reason, Reply, SessionId, paths};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -93,6 +93,8 @@ pub(crate) struct Jumpd {
     marks: Mutex<HashMap<SessionId, Mark>>,
     /// When the kernel's list of connections was last looked at, milliseconds since boot.
     pub(crate) looked: Mutex<i64>,
+    /// Ends of connections that were announced and are not written down yet.
+    pub(crate) ends_waiting: AtomicUsize,
     /// Whether connections are being judged again aside of the clock.
     pub(crate) rejudging: AtomicBool,
     /// One apply at a time; what the file held when it was last looked at.
@@ -117,6 +119,7 @@ impl Jumpd {
             sessions: Mutex::new(sessions),
             marks: Mutex::new(HashMap::new()),
             looked: Mutex::new(0),
+            ends_waiting: AtomicUsize::new(0),
             rejudging: AtomicBool::new(false),
             applying: Mutex::default(),
             egress_error: Mutex::default(),
