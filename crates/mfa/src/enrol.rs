@@ -3,6 +3,7 @@
 use crate::record::{NewFactor, Record};
 use crate::recovery::{RecoveryCodes, TypedCode};
 use crate::store::{PerUser, Store, StoreError, Who};
+use crate::throttle::Lock;
 use crate::totp::{Key, Params, key_length};
 use jump_proto::Secret;
 use std::fmt::Write;
@@ -42,24 +43,26 @@ pub struct Status {
     pub recovery_codes_left: u32,
     /// Wrong codes since the last right one.
     pub failures: u32,
-    /// Locked until, in milliseconds since the Unix epoch, if locked.
+    /// When the last of the lock-outs ends, in milliseconds since the Unix epoch, if there is one.
     pub locked_until_ms: Option<i64>,
     /// What the authenticator's codes are made with, if one is enrolled.
     pub params: Option<Params>,
+    /// The lock-outs in force.
+    pub locks: Vec<Lock>,
 }
 
 impl Status {
     fn of(record: &Record, now_unix_s: i64) -> Self {
+        let locks = record.locks(now_unix_s);
         Self {
             who: record.who(),
             enrolled: record.is_enrolled(),
             pending: record.is_pending(),
             recovery_codes_left: record.recovery_codes_left(),
             failures: record.failures(),
-            locked_until_ms: record
-                .locked_until_s(now_unix_s)
-                .map(|s| s.saturating_mul(1000)),
             params: record.params(),
+            locked_until_ms: locks.iter().map(|lock| lock.until_ms).max(),
+            locks,
         }
     }
 
@@ -72,6 +75,7 @@ impl Status {
             failures: 0,
             locked_until_ms: None,
             params: None,
+            locks: Vec::new(),
         }
     }
 }
@@ -195,7 +199,7 @@ pub fn reset<S: Store>(store: &S, who: &Who) -> Result<(), StoreError> {
     })
 }
 
-/// Ends a lock-out and forgets the failures.
+/// Ends every lock-out of a user and forgets the failures.
 ///
 /// # Errors
 /// [`StoreError::NotEnrolled`], or when the record cannot be read, trusted, locked in time or made durable.

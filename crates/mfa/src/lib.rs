@@ -19,6 +19,7 @@ mod limits;
 mod record;
 mod recovery;
 mod store;
+mod throttle;
 mod totp;
 mod verify;
 
@@ -34,5 +35,6 @@ pub use limits::Limits;
 pub use record::{Record, RecordError};
 pub use recovery::CODES;
 pub use store::{PerUser, Store, StoreError, Who};
+pub use throttle::{Lock, Place};
 pub use totp::{Algorithm, Params, code_at};
 pub use verify::{Method, Verdict, verify};

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// How many wrong codes are borne, and for how long the user is locked after them.
+/// How many wrong codes are borne from one place, and for how long it is locked out after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Wrong codes before the user is locked; 0 counts as 1.
+    /// Wrong codes in a row before a lock-out; 0 counts as 1.
     pub attempts: u32,
-    /// How long the user then stays locked; fractions of a second are dropped.
+    /// How long the first lock-out lasts; fractions of a second are dropped.
     pub lockout: Duration,
 }
 

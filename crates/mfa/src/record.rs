@@ -8,6 +8,7 @@
 use crate::limits::Limits;
 use crate::recovery::{self, RecoveryCodes, Spent};
 use crate::store::{StoreError, Who};
+use crate::throttle::{Borne, Lock, Place, Throttle};
 use crate::totp::{self, Key, Match, Params};
 use crate::verify::{Method, Verdict};
 use jump_proto::Secret;
@@ -97,10 +98,14 @@ pub struct Record {
     active: Option<Factor>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pending: Option<Factor>,
+    /// Only in records of releases that counted wrong codes for the user as a whole.
     #[serde(default)]
     failures: u32,
+    /// Likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     locked_until_s: Option<i64>,
+    #[serde(default, skip_serializing_if = "Throttle::is_empty")]
+    throttle: Throttle,
 }
 
 impl Record {
@@ -113,6 +118,7 @@ impl Record {
             pending: None,
             failures: 0,
             locked_until_s: None,
+            throttle: Throttle::default(),
         }
     }
 
@@ -136,7 +142,7 @@ impl Record {
     /// # Errors
     /// When it is not sound, or not that uid's.
     pub fn parse_any(bytes: &[u8], uid: u32) -> Result<Self, RecordError> {
-        let record: Self = serde_json::from_slice(bytes)?;
+        let mut record: Self = serde_json::from_slice(bytes)?;
         if record.version != VERSION {
             return Err(RecordError::Damaged("it is of another release (version)"));
         }
@@ -152,10 +158,14 @@ impl Record {
         }
         let factors = [&record.active, &record.pending];
         let problem = factors.into_iter().flatten().find_map(Factor::problem);
-        match problem {
-            Some(problem) => Err(RecordError::Damaged(problem)),
-            None => Ok(record),
+        if let Some(problem) = problem.or_else(|| record.throttle.problem()) {
+            return Err(RecordError::Damaged(problem));
         }
+        if record.failures > 0 || record.locked_until_s.is_some() {
+            record.throttle = Throttle::of_the_whole_user(record.failures, record.locked_until_s);
+            (record.failures, record.locked_until_s) = (0, None);
+        }
+        Ok(record)
     }
 
     /// The bytes to store. Wiped when dropped.
@@ -192,11 +202,11 @@ impl Record {
     }
 
     pub(crate) fn failures(&self) -> u32 {
-        self.failures
+        self.throttle.failures()
     }
 
-    pub(crate) fn locked_until_s(&self, now_s: i64) -> Option<i64> {
-        self.locked_until_s.filter(|until| *until > now_s)
+    pub(crate) fn locks(&self, now_s: i64) -> Vec<Lock> {
+        self.throttle.locks(now_s)
     }
 
     /// What the codes of the authenticator in force are made with.
@@ -210,9 +220,10 @@ impl Record {
         self.active.as_ref()?.last_step
     }
 
-    /// Judges what the user typed.
+    /// Judges what the user typed at `place`.
     pub(crate) fn judge(
         &mut self,
+        place: &Place,
         typed: &str,
         now_s: i64,
         limits: &Limits,
@@ -220,45 +231,23 @@ impl Record {
         if self.active.is_none() {
             return Ok(Verdict::NotEnrolled);
         }
-        if let Some(until_ms) = self.hold_lock(now_s, limits) {
-            return Ok(Verdict::Locked { until_ms });
+        if let Some(until_s) = self.throttle.hold(place, now_s, limits) {
+            return Ok(Verdict::Locked {
+                until_ms: until_s.saturating_mul(1000),
+            });
         }
         let typed = typed.trim_end_matches(['\r', '\n']);
         match self.check(typed, now_s)? {
             Checked::Right(method) => {
-                self.failures = 0;
+                self.throttle.right(place, now_s);
                 Ok(Verdict::Accepted { method })
             }
             // Who repeats a right code guesses nothing, so it counts as no failure.
             Checked::Again => Ok(Verdict::Replayed),
-            Checked::Wrong => Ok(self.count_failure(now_s, limits)),
-        }
-    }
-
-    /// Until when the user is locked, in milliseconds; ends a lock-out that is over.
-    fn hold_lock(&mut self, now_s: i64, limits: &Limits) -> Option<i64> {
-        let until_s = self.locked_until_s?;
-        if until_s <= now_s {
-            self.locked_until_s = None;
-            self.failures = 0;
-            return None;
-        }
-        // No lock-out lasts longer than `lockout` from now, also when the clock
-        // was ahead when it began.
-        let until_s = until_s.min(now_s.saturating_add(limits.lockout_s()));
-        self.locked_until_s = Some(until_s);
-        Some(until_s.saturating_mul(1000))
-    }
-
-    fn count_failure(&mut self, now_s: i64, limits: &Limits) -> Verdict {
-        self.failures = self.failures.saturating_add(1);
-        let left = limits.attempts().saturating_sub(self.failures);
-        if left == 0 {
-            self.locked_until_s = Some(now_s.saturating_add(limits.lockout_s()));
-        }
-        Verdict::Wrong {
-            failures: self.failures,
-            left,
+            Checked::Wrong => {
+                let Borne { failures, left } = self.throttle.wrong(place, now_s, limits);
+                Ok(Verdict::Wrong { failures, left })
+            }
         }
     }
 
@@ -309,10 +298,9 @@ impl Record {
         Ok(Some(right))
     }
 
-    /// Ends a lock-out and forgets the failures.
+    /// Ends every lock-out and forgets the failures.
     pub(crate) fn unlock(&mut self) {
-        self.failures = 0;
-        self.locked_until_s = None;
+        self.throttle.clear();
     }
 
     /// Replaces the recovery codes; `false` when there is no authenticator to go with them.

@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 mod properties;
 mod stories;
+mod throttling;
 
 use crate::*;
 use std::collections::HashMap;
@@ -58,6 +59,22 @@ fn wrong_code(key: &str, at: i64) -> String {
         .map(|n| format!("{n:06}"))
         .find(|c| !right.contains(c))
         .unwrap()
+}
+
+/// Where alice works.
+fn desk() -> Place {
+    Place::new("SHA256:desk", "192.0.2.10".parse().unwrap())
+}
+
+/// [`crate::verify`] of what is typed at her desk.
+fn verify<S: Store>(
+    store: &S,
+    who: &Who,
+    typed: &str,
+    at: i64,
+    limits: &Limits,
+) -> Result<Verdict, StoreError> {
+    crate::verify(store, who, &desk(), typed, at, limits)
 }
 
 fn ask<S: Store>(store: &S, typed: &str, at: i64) -> Verdict {

@@ -2,6 +2,7 @@
 
 use crate::limits::Limits;
 use crate::store::{Store, StoreError, Who};
+use crate::throttle::Place;
 
 /// How a second factor was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +37,14 @@ pub enum Verdict {
     },
     /// Not a code of this user now.
     Wrong {
-        /// Wrong codes since the last right one, this one included.
+        /// Wrong codes from this place since the last right one, this one included.
         failures: u32,
-        /// Wrong codes still borne; at 0 this one has locked the user for [`Limits::lockout`].
+        /// Wrong codes still borne from there; at 0 this one has locked the place out.
         left: u32,
     },
     /// A right code that had been used, or one older than a code that has been used. Counts as no failure.
     Replayed,
-    /// The user is locked; what was typed was not looked at, so a right code stays good.
+    /// The place is locked out; what was typed was not looked at, so a right code stays good.
     Locked {
         /// When the lock-out ends, in milliseconds since the Unix epoch.
         until_ms: i64,
@@ -52,7 +53,7 @@ pub enum Verdict {
     NotEnrolled,
 }
 
-/// Judges what `who` typed at `now_unix_s` (seconds since the Unix epoch).
+/// Judges what `who` typed at `place` and `now_unix_s` (seconds since the Unix epoch).
 ///
 /// The verdict is durable when this returns: the step or recovery code is used
 /// up, the failure counted. An error is a refusal.
@@ -62,12 +63,13 @@ pub enum Verdict {
 pub fn verify<S: Store>(
     store: &S,
     who: &Who,
+    place: &Place,
     typed: &str,
     now_unix_s: i64,
     limits: &Limits,
 ) -> Result<Verdict, StoreError> {
     store.update(who, |slot| match slot {
         None => Ok(Verdict::NotEnrolled),
-        Some(record) => record.judge(typed, now_unix_s, limits),
+        Some(record) => record.judge(place, typed, now_unix_s, limits),
     })
 }
