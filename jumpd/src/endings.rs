@@ -4,8 +4,9 @@ use crate::activity::unannounced;
 use crate::login::session_end;
 use crate::rejudge::{set_end, too_slow};
 use crate::sessions::Session;
-use crate::state::{Jumpd, boot_ms, elapsed_ms, now_ms, session_event};
+use crate::state::{Applicant, Jumpd, boot_ms, elapsed_ms, now_ms, session_event};
 use jump_audit::{Event, Kind};
+use jump_mfa::Place;
 use jump_proto::{Push, Reason, Reply, SessionId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -208,12 +209,17 @@ impl Jumpd {
         Reply::Done
     }
 
-    /// Ends every session of a user, because of what they did.
-    pub(crate) fn end_sessions_of(&self, uid: u32, why: Reason) {
+    /// Ends every session of a user with this login's key from its place, because of what was done
+    /// there. Others of the user go on: whoever has another of the keys must not end them.
+    pub(crate) fn end_sessions_from(&self, who: &Applicant, why: Reason) {
+        let place = who.place();
         let mut events = Vec::new();
         {
             let mut sessions = self.sessions();
-            let theirs = sessions.iter_mut().filter(|s| s.uid == uid);
+            let theirs = sessions.iter_mut().filter(|s| {
+                let key = s.key_fingerprint.as_deref().unwrap_or_default();
+                s.uid == who.login.uid && Place::new(key, s.source.ip()) == place
+            });
             for session in theirs.filter(|s| s.ending.is_none() && s.gone_since.is_none()) {
                 events.push(end(session, Kind::SessionExpired, why));
             }

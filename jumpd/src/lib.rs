@@ -16,6 +16,7 @@ pub mod asked;
 mod connection;
 mod egress;
 mod endings;
+mod factor;
 mod flows;
 mod generation;
 mod host;

@@ -1,36 +1,28 @@
-//! What pam_jump asks: the second factor, the account, the session.
+//! What pam_jump asks after the second factor: the account, the session.
 
 use crate::connection;
 use crate::limits::Rate;
-use crate::mfa;
 use crate::sessions::{InsertError, Session};
 use crate::state::{Applicant, Jumpd, boot_ms, new_id, refused};
 use jiff::Timestamp;
 use jump_audit::Kind;
-use jump_policy::{Decision, Method, Policy};
-use jump_proto::{AuthStep, Channel, ChannelError, Login, Reason, Reply, Request, SessionId};
+use jump_policy::{Decision, Policy};
+use jump_proto::{Login, Reason, Reply, SessionId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// sshd's `LoginGraceTime` is two minutes; nobody types at a prompt for longer.
-const TYPING: Duration = Duration::from_secs(150);
+use std::time::Instant;
 
 /// How much later than a session's guard systemd ends it, in seconds.
 const LIFETIME_SLACK: u64 = 60;
 
-/// The one prompt; the same for enrolled, unenrolled and locked users.
-const PROMPT: &str = "Verification code: ";
-/// The one answer to every kind of wrong.
-const NOT_ACCEPTED: &str =
-    "Code not accepted. Each code works once: wait for the next one, then try again.";
 /// What a user reads where it is not about the window.
 const NOT_ALLOWED: &str = "Access is not allowed; ask the administrators of this jump server.";
 /// What a user reads where something is broken.
-const BROKEN: &str = "The jump server cannot decide now; please tell its administrators.";
+pub(crate) const BROKEN: &str =
+    "The jump server cannot decide now; please tell its administrators.";
 
 /// A login as far as it can be trusted, or the reason to refuse it outright.
-fn applicant(login: &Login) -> Result<Applicant, Reason> {
+pub(crate) fn applicant(login: &Login) -> Result<Applicant, Reason> {
     let source = connection::source(&login.connection).ok_or(Reason::NoSourceAddress)?;
     let auth = connection::auth_info(&login.auth_info);
     Ok(Applicant {
@@ -41,7 +33,7 @@ fn applicant(login: &Login) -> Result<Applicant, Reason> {
 }
 
 /// The policy's own user must be the host's: a local account of the same name and another uid is somebody else.
-fn is_same_person(policy: &Policy, login: &Login) -> bool {
+pub(crate) fn is_same_person(policy: &Policy, login: &Login) -> bool {
     policy
         .user(&login.user)
         .is_none_or(|user| user.uid == login.uid)
@@ -57,12 +49,12 @@ fn too_many(live: usize) -> String {
     )
 }
 
-fn is_automation(policy: &Policy, user: &str) -> bool {
+pub(crate) fn is_automation(policy: &Policy, user: &str) -> bool {
     policy.automation().contains(&user)
 }
 
 impl Jumpd {
-    fn deny_login(
+    pub(crate) fn deny_login(
         &self,
         kind: Kind,
         who: &Applicant,
@@ -81,7 +73,7 @@ impl Jumpd {
     }
 
     /// A login that sshd describes in a way that cannot be judged.
-    fn deny_unreadable(&self, login: &Login, reason: Reason) {
+    pub(crate) fn deny_unreadable(&self, login: &Login, reason: Reason) {
         self.note(
             jump_audit::Event::new(Kind::AccessDenied)
                 .failure()
@@ -90,184 +82,6 @@ impl Jumpd {
                 .uid(login.uid)
                 .detail(&format!("SSH_CONNECTION is {:?}", login.connection)),
         );
-    }
-
-    /// `authenticate`, the whole conversation.
-    pub(crate) fn authenticate(&self, pam: &Channel, login: &Login) -> Result<(), ChannelError> {
-        let step = match applicant(login) {
-            Ok(who) => self.second_factor(pam, &who)?,
-            Err(reason) => {
-                self.deny_unreadable(login, reason);
-                AuthStep::Denied {
-                    message: Some(BROKEN.to_owned()),
-                }
-            }
-        };
-        pam.send(&Reply::Auth(step))
-    }
-
-    fn second_factor(&self, pam: &Channel, who: &Applicant) -> Result<AuthStep, ChannelError> {
-        let denied = || AuthStep::Denied { message: None };
-        let Ok(id) = new_id() else {
-            return Ok(denied());
-        };
-        let Some(policy) = self.policy() else {
-            self.deny_login(
-                Kind::MfaFailed,
-                who,
-                Some(&id),
-                Reason::NoRule,
-                "no policy is in force",
-            );
-            return Ok(denied());
-        };
-        if !is_same_person(&policy, &who.login) {
-            self.deny_login(
-                Kind::MfaFailed,
-                who,
-                Some(&id),
-                Reason::HostConflict,
-                "the host gives this name another uid than the policy",
-            );
-            return Ok(denied());
-        }
-        // The code is the second factor: without a first one there is nothing to add to.
-        let Some(key) = who.key() else {
-            self.deny_login(
-                Kind::MfaFailed,
-                who,
-                Some(&id),
-                Reason::KeyMissing,
-                "sshd verified no public key before the second factor",
-            );
-            return Ok(denied());
-        };
-        if is_automation(&policy, &who.login.user) {
-            return Ok(self.accept(who, &id, Kind::MfaSkipped, "none", Reason::MfaNotRequired));
-        }
-        let methods = policy.mfa_methods(&who.subject());
-        if key.is_security_key() && methods.contains(&Method::SecurityKey) {
-            return Ok(self.accept(who, &id, Kind::MfaOk, "security-key", Reason::SecurityKey));
-        }
-        pam.send(&Reply::Auth(AuthStep::Prompt {
-            text: PROMPT.to_owned(),
-        }))?;
-        pam.set_timeout(Some(TYPING))?;
-        let typed = match pam.recv::<Request>()? {
-            Some(Request::AuthAnswer { answer }) => answer,
-            // Hung up at the prompt: nothing was tried.
-            None => return Ok(denied()),
-            Some(_) => {
-                self.deny_login(
-                    Kind::MfaFailed,
-                    who,
-                    Some(&id),
-                    Reason::Internal,
-                    "not an answer to a prompt",
-                );
-                return Ok(denied());
-            }
-        };
-        if mfa::is_fake_password(typed.expose()) {
-            self.deny_login(
-                Kind::MfaFailed,
-                who,
-                Some(&id),
-                Reason::UnknownUser,
-                "sshd sent its fake password: the user is denied in sshd_config; not counted",
-            );
-            return Ok(denied());
-        }
-        if !methods.contains(&Method::Totp) {
-            self.deny_login(
-                Kind::MfaFailed,
-                who,
-                Some(&id),
-                Reason::NotEnrolled,
-                "the policy asks for a security key",
-            );
-            return Ok(AuthStep::Denied {
-                message: Some(NOT_ACCEPTED.to_owned()),
-            });
-        }
-        Ok(match mfa::verify(self, &policy, who, typed.expose()) {
-            mfa::Outcome::Accepted { method, detail } => {
-                self.accept_detailed(who, &id, method, &detail)
-            }
-            mfa::Outcome::Denied {
-                kind,
-                reason,
-                detail,
-            } => {
-                self.deny_login(kind, who, Some(&id), reason, &detail);
-                // Whoever guesses may hold a stolen key, and a session by it.
-                if kind == Kind::MfaLocked {
-                    self.end_sessions_of(who.login.uid, Reason::LockedOut);
-                }
-                AuthStep::Denied {
-                    message: Some(NOT_ACCEPTED.to_owned()),
-                }
-            }
-            mfa::Outcome::Broken { detail } => {
-                self.deny_login(
-                    Kind::MfaFailed,
-                    who,
-                    Some(&id),
-                    Reason::NotPersisted,
-                    &detail,
-                );
-                AuthStep::Denied {
-                    message: Some(BROKEN.to_owned()),
-                }
-            }
-        })
-    }
-
-    fn accept(
-        &self,
-        who: &Applicant,
-        id: &SessionId,
-        kind: Kind,
-        method: &str,
-        reason: Reason,
-    ) -> AuthStep {
-        let event = who
-            .event(kind)
-            .success()
-            .session(id)
-            .mfa(method)
-            .reason(reason);
-        self.grant(who, id, method, event)
-    }
-
-    fn accept_detailed(
-        &self,
-        who: &Applicant,
-        id: &SessionId,
-        method: &str,
-        detail: &str,
-    ) -> AuthStep {
-        let mut event = who.event(Kind::MfaOk).success().session(id).mfa(method);
-        if !detail.is_empty() {
-            event = event.detail(detail);
-        }
-        self.grant(who, id, method, event)
-    }
-
-    fn grant(
-        &self,
-        who: &Applicant,
-        id: &SessionId,
-        method: &str,
-        event: jump_audit::Event,
-    ) -> AuthStep {
-        if !self.announce(event) {
-            return AuthStep::Denied {
-                message: Some(BROKEN.to_owned()),
-            };
-        }
-        self.leave_mark(id.clone(), who, method);
-        AuthStep::Accepted { mark: id.clone() }
     }
 
     /// `account`: second factor given, and a rule that admits this user from there now.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_mfa::{Confirmation, Limits, Method, Status, StoreError, Verdict, Who};
 use jump_policy::Policy;
-use jump_proto::{MfaUser, Reason, Reply, Secret, TotpChoice};
+use jump_proto::{MfaLock, MfaUser, Reason, Reply, Secret, TotpChoice};
 
 /// What sshd sends instead of the typed password of a user it denies (auth-pam.c).
 const FAKE_PASSWORD: &str = "\u{8}\n\r\u{7f}INCORRECT";
@@ -19,6 +19,7 @@ pub(crate) fn is_fake_password(typed: &str) -> bool {
 pub(crate) enum Outcome {
     Accepted {
         method: &'static str,
+        reason: Option<Reason>,
         detail: String,
     },
     Denied {
@@ -44,34 +45,44 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
         uid: who.login.uid,
         user: who.login.user.clone(),
     };
-    let now = Timestamp::now().as_second();
+    let now = jumpd.now().as_second();
     let denied = |kind, reason, detail: String| Outcome::Denied {
         kind,
         reason,
         detail,
     };
-    match jump_mfa::verify(&jumpd.second_factors, &person, typed, now, &limits(policy)) {
+    let answer = jump_mfa::verify(
+        &jumpd.second_factors,
+        &person,
+        &who.place(),
+        typed,
+        now,
+        &limits(policy),
+    );
+    match answer {
         Ok(Verdict::Accepted {
             method: Method::Totp,
         }) => Outcome::Accepted {
             method: "totp",
+            reason: None,
             detail: String::new(),
         },
         Ok(Verdict::Accepted {
             method: Method::Recovery { left },
         }) => Outcome::Accepted {
             method: "recovery",
+            reason: Some(Reason::RecoveryCode),
             detail: format!("recovery codes left: {left}"),
         },
         Ok(Verdict::Wrong { failures, left: 0 }) => denied(
             Kind::MfaLocked,
             Reason::WrongCode,
-            format!("wrong codes: {failures}; the user is locked now"),
+            format!("wrong codes from this key and address: {failures}; they are locked out now"),
         ),
         Ok(Verdict::Wrong { failures, left }) => denied(
             Kind::MfaFailed,
             Reason::WrongCode,
-            format!("wrong codes: {failures}, left: {left}"),
+            format!("wrong codes from this key and address: {failures}, left: {left}"),
         ),
         Ok(Verdict::Replayed) => denied(Kind::MfaReplayed, Reason::ReplayedCode, String::new()),
         Ok(Verdict::Locked { until_ms }) => denied(
@@ -316,6 +327,15 @@ fn describe(who: &Who, status: &Status, automation: bool) -> MfaUser {
         failures: status.failures,
         automation,
         totp: status.params,
+        locks: status.locks.iter().map(describe_lock).collect(),
+    }
+}
+
+fn describe_lock(lock: &jump_mfa::Lock) -> MfaLock {
+    MfaLock {
+        key_fingerprint: lock.place.as_ref().map(|place| place.key.clone()),
+        source: lock.place.as_ref().map(|place| place.source.clone()),
+        until_ms: lock.until_ms,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::names::Resolver;
 use crate::sessions::{Session, Sessions};
 use jiff::Timestamp;
 use jump_audit::{AuditError, Event, Journal, Kind};
-use jump_mfa::FileStore;
+use jump_mfa::{FileStore, Place};
 use jump_policy::{Policy, Subject};
 use jump_proto::{Login, Reason, Reply, SessionId, paths};
 use std::collections::HashMap;
@@ -37,6 +37,12 @@ impl Applicant {
 
     pub(crate) fn key(&self) -> Option<&VerifiedKey> {
         self.auth.key.as_ref()
+    }
+
+    /// Where its wrong codes are counted.
+    pub(crate) fn place(&self) -> Place {
+        let key = self.key().map(|key| key.fingerprint.as_str());
+        Place::new(key.unwrap_or_default(), self.source.ip())
     }
 
     /// An event about this login.

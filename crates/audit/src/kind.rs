@@ -76,7 +76,7 @@ kinds! {
         severity: Allowed,
         outcome: Success,
         subject: "Second factor accepted",
-        text: "A second factor was accepted before the login went on. `mfa` says which: `totp`, `recovery`, or `security-key` (the login key itself). A recovery code is spent by its use and makes this event notable (priority 5): its owner may have lost the phone.",
+        text: "A second factor was accepted before the login went on. `mfa` says which: `totp`, `recovery`, or `security-key` (the login key itself). A recovery code is spent by its use; it has the reason `recovery_code` and makes this event notable (priority 5): its owner may have lost the phone.",
         fields: "reason user uid session src auth_method key_fp mfa policy detail",
     }
     /// Second factor refused.
@@ -106,7 +106,7 @@ kinds! {
         severity: Denied,
         outcome: Failure,
         subject: "User locked after wrong codes",
-        text: "Too many wrong codes in a row; for `[mfa] lockout` of the policy no code of this user is looked at. `jumpctl mfa unlock` ends it early. Someone who gets here holds the user's login key.",
+        text: "Too many wrong codes in a row; for `[mfa] lockout` of the policy, and longer if it happens again, no code that comes with this key from this address is looked at, and its sessions are ended. `jumpctl mfa status` shows what is locked out, `jumpctl mfa unlock` ends it early. Someone who gets here holds the user's login key.",
         fields: "reason user uid session src auth_method key_fp mfa policy detail",
     }
     /// Second factor not asked for.

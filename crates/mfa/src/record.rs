@@ -229,9 +229,11 @@ impl Record {
         limits: &Limits,
     ) -> Result<Verdict, StoreError> {
         if self.active.is_none() {
+            recovery::as_if(typed)?;
             return Ok(Verdict::NotEnrolled);
         }
         if let Some(until_s) = self.throttle.hold(place, now_s, limits) {
+            recovery::as_if(typed)?;
             return Ok(Verdict::Locked {
                 until_ms: until_s.saturating_mul(1000),
             });

@@ -1,6 +1,7 @@
 //! The one question: is what this user typed a second factor, now?
 
 use crate::limits::Limits;
+use crate::recovery;
 use crate::store::{Store, StoreError, Who};
 use crate::throttle::Place;
 
@@ -69,7 +70,7 @@ pub fn verify<S: Store>(
     limits: &Limits,
 ) -> Result<Verdict, StoreError> {
     store.update(who, |slot| match slot {
-        None => Ok(Verdict::NotEnrolled),
+        None => recovery::as_if(typed).map(|()| Verdict::NotEnrolled),
         Some(record) => record.judge(place, typed, now_unix_s, limits),
     })
 }

@@ -514,6 +514,20 @@ pub struct MfaUser {
     /// What the authenticator's codes are made with, if one is enrolled.
     #[serde(default)]
     pub totp: Option<TotpParams>,
+    /// Lock-outs in force.
+    #[serde(default)]
+    pub locks: Vec<MfaLock>,
+}
+
+/// A lock-out after wrong codes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MfaLock {
+    /// The login key from which nothing is heard; absent: from every place that never brought a right code.
+    pub key_fingerprint: Option<String>,
+    /// The address, or the /64 network, from which nothing is heard with that key.
+    pub source: Option<String>,
+    /// Until when.
+    pub until_ms: i64,
 }
 
 /// A live session.

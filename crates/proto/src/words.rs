@@ -168,6 +168,8 @@ reasons! {
     LockedOut => "locked_out",
     /// `account` found no mark of a second factor.
     MfaMissing => "mfa_missing",
+    /// A recovery code stood in for the authenticator.
+    RecoveryCode => "recovery_code",
     /// The second factor was given by the login key itself.
     SecurityKey => "security_key",
     /// The user is an automation account (`mfa = "none"`).

@@ -13,7 +13,7 @@ use crate::output::{Output, printable};
 use crate::qr;
 use crate::time;
 use jiff::tz::TimeZone;
-use jump_proto::{MfaUser, Reason, Reply, Request, Secret, TotpChoice, TotpParams};
+use jump_proto::{MfaLock, MfaUser, Reason, Reply, Request, Secret, TotpChoice, TotpParams};
 
 /// How often the operator may mistype the code.
 const TRIES: usize = 3;
@@ -204,6 +204,11 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
             &rows,
         )?;
     }
+    for user in &users {
+        for lock in &user.locks {
+            out.line(locked_out(&user.user, lock, &zone))?;
+        }
+    }
     out.json(&users)?;
     let ready =
         |user: &MfaUser| user.automation || (user.enrolled && user.locked_until_ms.is_none());
@@ -224,6 +229,21 @@ fn state(user: &MfaUser, zone: &TimeZone) -> String {
         text.push_str(&format!(", locked until {}", time::show(ms, zone)));
     }
     text
+}
+
+fn locked_out(user: &str, lock: &MfaLock, zone: &TimeZone) -> String {
+    let user = printable(user);
+    let until = time::show(lock.until_ms, zone);
+    match (&lock.key_fingerprint, &lock.source) {
+        (Some(key), Some(source)) => format!(
+            "Codes of {user} with the key {} from {} are not looked at until {until}.",
+            printable(key),
+            printable(source)
+        ),
+        _ => format!(
+            "Codes of {user} from where no right one ever came are not looked at until {until}."
+        ),
+    }
 }
 
 fn recovery_codes(jumpd: &Jumpd, user: &str, out: &mut Output) -> Answer {
@@ -312,6 +332,7 @@ mod tests {
             failures: 0,
             automation: false,
             totp: None,
+            locks: Vec::new(),
         };
         let utc = TimeZone::UTC;
         assert_eq!(state(&user, &utc), "not enrolled");
