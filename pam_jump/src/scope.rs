@@ -36,8 +36,7 @@ pub(crate) fn of(user: &str) -> Scope {
     }
     let account = match User::from_name(user) {
         Ok(Some(account)) => account,
-        // A name that nobody has: sshd goes through the motions, and the rest of the stack refuses it.
-        Ok(None) => return Scope::Outside,
+        Ok(None) => return of_nobody(user),
         Err(e) => return Scope::Unknown(format!("getpwnam: {e}")),
     };
     if account.uid.is_root() {
@@ -87,6 +86,24 @@ pub(crate) fn of(user: &str) -> Scope {
         })
     } else {
         Scope::Outside
+    }
+}
+
+/// A name that nobody has: sshd goes through the motions, and the rest of the stack refuses it.
+///
+/// But a name service that lacks a descriptor or a library says the same of everybody
+/// (glibc takes what it cannot open for what is not there), and sshd had found this user.
+/// So the policy must not have the name, which is to be seen in the index itself.
+fn of_nobody(user: &str) -> Scope {
+    match OwnedIndex::open(jump_proto::paths::ACCOUNTS) {
+        Ok(index) if index.index().by_name(user).is_none() => Scope::Outside,
+        Ok(_) => {
+            Scope::Unknown("the policy has this name, the host's name service does not".to_owned())
+        }
+        Err(e) => Scope::Unknown(format!(
+            "no such user, {}: {e}",
+            jump_proto::paths::ACCOUNTS
+        )),
     }
 }
 
