@@ -1,7 +1,7 @@
 //! The command line, as data. Its comments are the help text.
 
 use clap::{Parser, Subcommand};
-use jump_proto::{TotpAlgorithm, TotpChoice, Via};
+use jump_proto::{Method, TotpAlgorithm, TotpChoice, Via};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -74,6 +74,9 @@ pub enum Command {
         /// Which way: forward (-J, -W, -L, -D) or shell
         #[arg(long, default_value = "forward", value_parser = via)]
         via: Via,
+        /// With which second factor: totp, recovery or security-key; whichever brings furthest unless given
+        #[arg(long, value_name = "METHOD", value_parser = method)]
+        mfa: Option<Method>,
     },
     /// List who may reach HOST now
     WhoCan {
@@ -204,6 +207,11 @@ pub enum Sessions {
         #[arg(long, conflicts_with = "sessions")]
         user: Option<String>,
     },
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    text.parse()
+        .map_err(|()| "totp, recovery or security-key".to_owned())
 }
 
 fn algorithm(text: &str) -> Result<TotpAlgorithm, String> {

@@ -17,6 +17,12 @@ pub(crate) fn source(connection: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.to_canonical(), port.parse().ok()?))
 }
 
+/// Key types whose private half lives in a token (OpenSSH PROTOCOL.u2f).
+const SECURITY_KEYS: [&str; 2] = [
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
 /// A key that sshd verified in this login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VerifiedKey {
@@ -28,8 +34,11 @@ pub(crate) struct VerifiedKey {
 
 impl VerifiedKey {
     /// Whether the key lives in a security key, so that its use is a second factor.
+    ///
+    /// A certificate is none: what its signature took (a touch, or nothing) is for whoever signed the
+    /// certificate to say (`no-touch-required`, PROTOCOL.certkeys), and nobody here knows them.
     pub(crate) fn is_security_key(&self) -> bool {
-        self.kind.starts_with("sk-")
+        SECURITY_KEYS.contains(&self.kind.as_str())
     }
 }
 
@@ -113,6 +122,19 @@ mod tests {
                 .unwrap()
                 .is_security_key()
         );
+    }
+
+    #[test]
+    fn a_certificate_of_a_security_key_is_no_second_factor() {
+        for kind in [
+            "sk-ssh-ed25519-cert-v01@openssh.com",
+            "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+            "ssh-ed25519-cert-v01@openssh.com",
+            "sk-",
+        ] {
+            let key = auth_info(&format!("publickey {kind} AAAA\n")).key.unwrap();
+            assert!(!key.is_security_key(), "{kind}");
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! disk tells them apart.
 
 use crate::login::{BROKEN, applicant, is_automation, is_same_person};
+use crate::methods;
 use crate::mfa;
 use crate::state::{Applicant, Jumpd, new_id};
 use jump_audit::{Event, Kind};
-use jump_policy::{Method, Policy};
+use jump_policy::Policy;
 use jump_proto::{
     AuthStep, Channel, ChannelError, Login, Reason, Reply, Request, Secret, SessionId,
 };
@@ -182,11 +183,10 @@ impl Jumpd {
         if is_automation(policy, &who.login.user) {
             return Some(self.accept(who, id, Kind::MfaSkipped, "none", Reason::MfaNotRequired));
         }
-        let by_key = who.key().is_some_and(|key| key.is_security_key())
-            && policy
-                .mfa_methods(&who.subject())
-                .contains(&Method::SecurityKey);
-        by_key.then(|| self.accept(who, id, Kind::MfaOk, "security-key", Reason::SecurityKey))
+        let by_key = |key| methods::is_second_factor(policy, &who.login.user, key);
+        who.key()
+            .is_some_and(by_key)
+            .then(|| self.accept(who, id, Kind::MfaOk, "security-key", Reason::SecurityKey))
     }
 
     fn judge_answer(
@@ -218,13 +218,8 @@ impl Jumpd {
                 },
             )
         };
-        if !policy.mfa_methods(&who.subject()).contains(&Method::Totp) {
-            return denied(
-                Kind::MfaFailed,
-                Reason::NotEnrolled,
-                "the policy asks for a security key",
-                NOT_ACCEPTED,
-            );
+        if let Some(detail) = methods::not_taken(policy, &who.login.user, typed) {
+            return denied(Kind::MfaFailed, Reason::MfaMethod, &detail, NOT_ACCEPTED);
         }
         match mfa::verify(self, policy, who, typed) {
             mfa::Outcome::Accepted {

@@ -24,6 +24,7 @@ mod judge;
 pub mod keys;
 mod limits;
 mod login;
+mod methods;
 mod mfa;
 mod names;
 mod operator;

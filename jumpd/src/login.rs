@@ -5,7 +5,7 @@ use crate::limits::Rate;
 use crate::sessions::{InsertError, Session};
 use crate::state::{Applicant, Jumpd, boot_ms, new_id, refused};
 use jiff::Timestamp;
-use jump_audit::Kind;
+use jump_audit::{Event, Kind};
 use jump_policy::{Decision, Policy};
 use jump_proto::{Login, Reason, Reply, SessionId};
 use std::collections::BTreeMap;
@@ -53,6 +53,23 @@ pub(crate) fn is_automation(policy: &Policy, user: &str) -> bool {
     policy.automation().contains(&user)
 }
 
+fn denied(
+    kind: Kind,
+    who: &Applicant,
+    session: Option<&SessionId>,
+    reason: Reason,
+    detail: &str,
+) -> Event {
+    let mut event = who.event(kind).failure().reason(reason);
+    if let Some(session) = session {
+        event = event.session(session);
+    }
+    if !detail.is_empty() {
+        event = event.detail(detail);
+    }
+    event
+}
+
 impl Jumpd {
     pub(crate) fn deny_login(
         &self,
@@ -62,20 +79,13 @@ impl Jumpd {
         reason: Reason,
         detail: &str,
     ) {
-        let mut event = who.event(kind).failure().reason(reason);
-        if let Some(session) = session {
-            event = event.session(session);
-        }
-        if !detail.is_empty() {
-            event = event.detail(detail);
-        }
-        self.note(event);
+        self.note(denied(kind, who, session, reason, detail));
     }
 
     /// A login that sshd describes in a way that cannot be judged.
     pub(crate) fn deny_unreadable(&self, login: &Login, reason: Reason) {
         self.note(
-            jump_audit::Event::new(Kind::AccessDenied)
+            Event::new(Kind::AccessDenied)
                 .failure()
                 .reason(reason)
                 .user(&login.user)
@@ -97,7 +107,7 @@ impl Jumpd {
             }
         };
         match self.admitted(&who, mark) {
-            Ok((rule, _)) => {
+            Ok((rule, mfa)) => {
                 let mut event = who
                     .event(Kind::AccessAllowed)
                     .success()
@@ -109,7 +119,7 @@ impl Jumpd {
                 if self.announce(event) {
                     Reply::Account {
                         allowed: true,
-                        message: self.ends_soon(&who),
+                        message: self.ends_soon(&who, &mfa),
                     }
                 } else {
                     Reply::Account {
@@ -119,7 +129,15 @@ impl Jumpd {
                 }
             }
             Err(denial) => {
-                self.deny_login(Kind::AccessDenied, &who, mark, denial.reason, denial.detail);
+                let kind = Kind::AccessDenied;
+                let mut event = denied(kind, &who, mark, denial.reason, denial.detail);
+                if let Some(given) = self.find_mark(mark, &who) {
+                    event = event.mfa(&given.mfa);
+                }
+                if let Some(rule) = &denial.rule {
+                    event = event.rule(rule);
+                }
+                self.note(event);
                 Reply::Account {
                     allowed: false,
                     message: Some(denial.message),
@@ -157,11 +175,12 @@ impl Jumpd {
         if live >= most_sessions(&policy) {
             return Err(Denial {
                 reason: Reason::TooManySessions,
+                rule: None,
                 detail: "",
                 message: too_many(live),
             });
         }
-        match policy.admit(&who.subject(), who.source.ip(), self.now()) {
+        match policy.admit(&who.subject(&mfa), who.source.ip(), self.now()) {
             Decision::Allow { rule, .. } => Ok((rule, mfa)),
             ref decision @ Decision::Deny { reason, .. } => {
                 let message = if reason == Reason::OutsideWindow {
@@ -171,6 +190,7 @@ impl Jumpd {
                 };
                 Err(Denial {
                     reason,
+                    rule: decision.rule().map(str::to_owned),
                     detail: "",
                     message,
                 })
@@ -179,10 +199,10 @@ impl Jumpd {
     }
 
     /// A sentence for the login, where its session would be warned of its end at once.
-    fn ends_soon(&self, who: &Applicant) -> Option<String> {
+    fn ends_soon(&self, who: &Applicant, mfa: &str) -> Option<String> {
         let policy = self.policy()?;
         let now = self.now();
-        let (at, _) = policy.session_end(&who.subject(), who.source.ip(), now, now)?;
+        let (at, _) = policy.session_end(&who.subject(mfa), who.source.ip(), now, now)?;
         let warned = at.checked_sub(policy.session().warn).ok()?;
         // A session that is short by itself (`max`) is no news at every login.
         let short = policy.session().max <= policy.session().warn;
@@ -242,6 +262,7 @@ impl Jumpd {
             None => who.key().map(|k| k.fingerprint.clone()),
         };
         let opened_ms = self.now().as_millisecond();
+        let subject = who.subject(&mfa);
         let mut session = Session {
             id: id.clone(),
             user: who.login.user.clone(),
@@ -302,10 +323,9 @@ impl Jumpd {
         }
         // An edit may have come into force between the decision and the books.
         self.set_end_by_new_policy(&policy, &id);
-        let still = self.policy().is_some_and(|now| {
-            now.admit(&who.subject(), who.source.ip(), self.now())
-                .is_allow()
-        });
+        let still = self
+            .policy()
+            .is_some_and(|now| now.admit(&subject, who.source.ip(), self.now()).is_allow());
         if !still {
             self.sessions().remove(&id);
             return refuse(Reason::PolicyChanged, "", NOT_ALLOWED.to_owned());
@@ -358,6 +378,8 @@ pub(crate) fn session_end(
 /// Why a login is not admitted.
 struct Denial {
     reason: Reason,
+    /// The rule that denies, or came nearest.
+    rule: Option<String>,
     /// For the admin.
     detail: &'static str,
     /// For the user.
@@ -368,6 +390,7 @@ impl Denial {
     fn new(reason: Reason, detail: &'static str) -> Self {
         Self {
             reason,
+            rule: None,
             detail,
             message: NOT_ALLOWED.to_owned(),
         }

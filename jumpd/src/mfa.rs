@@ -250,7 +250,13 @@ impl Jumpd {
                 .as_ref()
                 .is_some_and(|p| p.automation().contains(&who.user.as_str()));
             match jump_mfa::status(&self.second_factors, &who, Timestamp::now().as_second()) {
-                Ok(status) => users.push(describe(&who, &status, automation)),
+                Ok(status) => {
+                    let mut user = describe(&who, &status, automation);
+                    if let Some(policy) = &policy {
+                        taken(policy, &mut user);
+                    }
+                    users.push(user);
+                }
                 Err(e) => return broken(&who, &e),
             }
         }
@@ -328,6 +334,8 @@ fn describe(who: &Who, status: &Status, automation: bool) -> MfaUser {
         automation,
         totp: status.params,
         locks: status.locks.iter().map(describe_lock).collect(),
+        methods: Vec::new(),
+        security_key: false,
     }
 }
 
@@ -337,6 +345,15 @@ fn describe_lock(lock: &jump_mfa::Lock) -> MfaLock {
         source: lock.place.as_ref().map(|place| place.source.clone()),
         until_ms: lock.until_ms,
     }
+}
+
+/// What the policy takes from a user.
+fn taken(policy: &Policy, user: &mut MfaUser) {
+    let methods = policy.mfa_methods(&user.user);
+    let has_one = |u: &jump_policy::User| u.keys.iter().any(|key| key.is_security_key());
+    user.security_key = methods.contains(&jump_policy::Method::SecurityKey)
+        && policy.user(&user.user).is_some_and(has_one);
+    user.methods = methods.into_iter().collect();
 }
 
 #[cfg(test)]

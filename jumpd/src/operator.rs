@@ -6,7 +6,7 @@ use crate::sessions::{LISTED_FLOWS, SHOWN_FLOWS};
 use crate::state::{Jumpd, complain, refused};
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use jump_audit::{Event, Kind};
-use jump_policy::{Decision, Destination, Policy, Subject};
+use jump_policy::{Decision, Destination, Method, Policy, Subject};
 use jump_proto::{
     Applied, Channel, ChannelError, ExplainRequest, Explanation, Reason, Reply, SessionId, Status,
     paths,
@@ -138,9 +138,14 @@ impl Jumpd {
             Some(Ok(at)) => at,
             Some(Err(e)) => return refused(Reason::Internal, e.to_string()),
         };
+        let factors = match ask.mfa {
+            Some(method) => vec![Some(method)],
+            None => policy.factors(&ask.user),
+        };
         let who = Subject {
             user: ask.user.clone(),
             groups: ask.groups.clone(),
+            mfa: None,
         };
         let addresses = self.names.resolve(&ask.host);
         let listed = host_names(&policy)
@@ -157,18 +162,23 @@ impl Jumpd {
             Some(from) => vec![from.to_canonical()],
             None => sources(&policy, &who),
         };
-        let ask_at = |at| {
-            let ask = |from: IpAddr, to: &Destination| {
-                self.decision(&policy, &who, from, to, ask.via, at)
+        let ask_with = |factors: &[Option<Method>], at| {
+            let ask = |(mfa, from): (Option<Method>, IpAddr), to: &Destination| {
+                self.decision(&policy, &who.with(mfa), from, to, ask.via, at)
             };
-            Combined::of(&sources, &destinations, ask)
+            let askers: Vec<_> = sources
+                .iter()
+                .flat_map(|from| factors.iter().map(|mfa| (*mfa, *from)))
+                .collect();
+            Combined::of(&askers, &destinations, ask)
         };
+        let ask_at = |at| ask_with(&factors, at);
         let Some(now) = ask_at(at) else {
             return refused(Reason::Internal, "nothing to decide");
         };
         // Of several parts, the first to change need not change the whole. After so many
         // steps it is said how far it was looked: until then the answer stays.
-        let parts = sources.len() * destinations.len();
+        let parts = sources.len() * factors.len() * destinations.len();
         let steps = if parts > 1 { MOST_QUESTIONS / parts } else { 0 };
         let mut changes = now.next;
         for _ in 0..steps {
@@ -181,6 +191,16 @@ impl Jumpd {
             changes = later.next;
         }
         let decision = now.decision;
+        let mut with: Vec<Method> = Vec::new();
+        if decision.is_allow() && factors.len() > 1 {
+            let opens = |mfa: &Option<Method>| {
+                ask_with(&[*mfa], at).is_some_and(|answer| answer.decision.is_allow())
+            };
+            with.extend(factors.iter().filter(|mfa| opens(mfa)).flatten());
+        }
+        if with.len() == factors.len() {
+            with.clear();
+        }
         Reply::Explained(Explanation {
             allowed: decision.is_allow(),
             reason: decision.reason(),
@@ -189,6 +209,7 @@ impl Jumpd {
             addresses,
             policy: policy.hash().to_owned(),
             sentence: decision.sentence(policy.timezone()),
+            mfa: with,
         })
     }
 
@@ -232,8 +253,8 @@ impl Jumpd {
     }
 }
 
-/// The answer for several sources and addresses: the best that any of the
-/// sources gets, and of several addresses of a name the worst.
+/// The answer for several second factors, sources and addresses: the best that any of the
+/// askers gets, and of several addresses of a name the worst.
 struct Combined {
     decision: Decision,
     /// When the first of the answers that it depends on changes.
@@ -242,16 +263,16 @@ struct Combined {
 
 impl Combined {
     fn of(
-        sources: &[IpAddr],
+        askers: &[(Option<Method>, IpAddr)],
         destinations: &[Destination],
-        ask: impl Fn(IpAddr, &Destination) -> Decision,
+        ask: impl Fn((Option<Method>, IpAddr), &Destination) -> Decision,
     ) -> Option<Self> {
         let mut best: Option<Decision> = None;
         let mut next: Option<Timestamp> = None;
-        for from in sources {
+        for asker in askers {
             let mut worst = None;
             for to in destinations {
-                let answer = ask(*from, to);
+                let answer = ask(*asker, to);
                 next = next.into_iter().chain(answer.until()).min();
                 let denied = !answer.is_allow();
                 worst = Some(answer);

@@ -6,7 +6,7 @@
 //! sessions are.
 
 use crate::limits::Rate;
-use crate::state::{boot_ms, now_ms};
+use crate::state::{boot_ms, given, now_ms};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_policy::Subject;
@@ -266,6 +266,7 @@ impl Asker {
         Subject {
             user: self.user.clone(),
             groups: self.groups.clone(),
+            mfa: given(&self.mfa),
         }
     }
 

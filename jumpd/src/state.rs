@@ -7,7 +7,7 @@ use crate::sessions::{Session, Sessions};
 use jiff::Timestamp;
 use jump_audit::{AuditError, Event, Journal, Kind};
 use jump_mfa::{FileStore, Place};
-use jump_policy::{Policy, Subject};
+use jump_policy::{Method, Policy, Subject};
 use jump_proto::{Login, Reason, Reply, SessionId, paths};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -28,10 +28,12 @@ pub(crate) struct Applicant {
 }
 
 impl Applicant {
-    pub(crate) fn subject(&self) -> Subject {
+    /// Who asks, with the second factor that events call `mfa`.
+    pub(crate) fn subject(&self, mfa: &str) -> Subject {
         Subject {
             user: self.login.user.clone(),
             groups: self.login.groups.clone(),
+            mfa: given(mfa),
         }
     }
 
@@ -59,6 +61,11 @@ impl Applicant {
             None => event,
         }
     }
+}
+
+/// The second factor behind its word in events; `none`, and what no policy speaks of, is none.
+pub(crate) fn given(mfa: &str) -> Option<Method> {
+    mfa.parse().ok()
 }
 
 /// A second factor that was given and waits for `account` and `open_session`.

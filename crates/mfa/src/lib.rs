@@ -33,7 +33,7 @@ pub use enrol::{
 pub use file_store::{FileStore, LOCK_WAIT};
 pub use limits::Limits;
 pub use record::{Record, RecordError};
-pub use recovery::CODES;
+pub use recovery::{CODES, as_if, is_recovery_code};
 pub use store::{PerUser, Store, StoreError, Who};
 pub use throttle::{Lock, Place};
 pub use totp::{Algorithm, Params, code_at};

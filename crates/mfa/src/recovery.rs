@@ -68,12 +68,12 @@ impl TypedCode {
     }
 }
 
-/// Does with a typed text what [`RecoveryCodes::spend`] would do, for a user of whom nothing is
+/// Does with a typed text what it takes to look at it as a recovery code, for a user of whom nothing is
 /// looked at: as long as what is typed decides what it costs, the cost tells nothing of the user.
 ///
 /// # Errors
 /// When memory is short.
-pub(crate) fn as_if(typed: &str) -> Result<(), StoreError> {
+pub fn as_if(typed: &str) -> Result<(), StoreError> {
     let Some(code) = TypedCode::parse(typed.trim_end_matches(['\r', '\n'])) else {
         return Ok(());
     };
@@ -85,6 +85,12 @@ pub(crate) fn as_if(typed: &str) -> Result<(), StoreError> {
         codes: Vec::new(),
     };
     nobodys.hash(&code).map(drop)
+}
+
+/// Whether a text that a user typed has the form of a recovery code; if not, it can only be a one-time code.
+#[must_use]
+pub fn is_recovery_code(typed: &str) -> bool {
+    TypedCode::parse(typed.trim_end_matches(['\r', '\n'])).is_some()
 }
 
 /// One code's hash, and when the code was spent.

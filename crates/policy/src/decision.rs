@@ -4,7 +4,7 @@ use crate::address::{canonical, host_name};
 use crate::diagnostics::quoted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jump_proto::{Reason, Via};
+use jump_proto::{Method, Reason, Via};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,15 +15,27 @@ pub struct Subject {
     pub user: String,
     /// Memberships in groups of other NSS sources; groups of the policy are looked up in the policy.
     pub groups: Vec<String>,
+    /// The second factor given; `None` is none (`mfa = "none"`).
+    pub mfa: Option<Method>,
 }
 
 impl Subject {
-    /// A user of the policy, in no group of another source.
+    /// A user of the policy, in no group of another source, with a one-time code.
     #[must_use]
     pub fn user(name: &str) -> Self {
         Self {
             user: name.to_owned(),
             groups: Vec::new(),
+            mfa: Some(Method::Totp),
+        }
+    }
+
+    /// The same with this second factor, or with none.
+    #[must_use]
+    pub fn with(&self, mfa: Option<Method>) -> Self {
+        Self {
+            mfa,
+            ..self.clone()
         }
     }
 }

@@ -137,8 +137,11 @@ pub(crate) fn reach(model: &Model, who: &Subject, from: IpAddr, now: Timestamp) 
         return Vec::new();
     };
     let mut out = Vec::new();
+    if standing.wrong_factor().is_some() {
+        return out;
+    }
     for rule in &standing.allowing {
-        if !rule.from_matches(standing.source) {
+        if !rule.from_matches(standing.source) || !rule.takes(standing.given) {
             continue;
         }
         for target in standing.targets(rule) {

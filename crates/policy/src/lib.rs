@@ -28,10 +28,11 @@ mod window;
 pub use decision::{Decision, Destination, DestinationError, Names, NoNames, Reach, Subject};
 pub use diagnostics::{PolicyError, PolicyErrors, Warning};
 pub use host::{Conflict, HostFacts};
+pub use jump_proto::Method;
 pub use keys::PublicKey;
 pub use model::{
-    Effect, Group, HostPattern, Method, MfaSettings, PolicyTest, Ports, Rule, SessionSettings,
-    Target, User, UserMfa,
+    Effect, Group, HostPattern, MfaSettings, PolicyTest, Ports, Rule, SessionSettings, Target,
+    User, UserMfa,
 };
 pub use selftest::TestFailure;
 pub use window::{Hours, Window};
@@ -42,6 +43,7 @@ use jiff::Timestamp;
 use jump_proto::{Reason, Via};
 use model::Model;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Digits of the text's SHA-256 that name a policy.
@@ -220,13 +222,16 @@ impl Policy {
             .collect()
     }
 
-    /// Second factors in force for `who`; empty for an automation user.
+    /// Second factors taken from this user: `[mfa]`, narrowed by the user and their groups; empty for automation.
     #[must_use]
-    pub fn mfa_methods(&self, who: &Subject) -> Vec<Method> {
-        match self.user(&who.user) {
-            Some(user) if user.is_automation() => Vec::new(),
-            _ => self.model.mfa.methods.clone(),
-        }
+    pub fn mfa_methods(&self, user: &str) -> BTreeSet<Method> {
+        self.model.methods_of(self.user(user))
+    }
+
+    /// Every second factor with which this user's sessions can begin: [`Policy::mfa_methods`], or only `None` for automation.
+    #[must_use]
+    pub fn factors(&self, user: &str) -> Vec<Option<Method>> {
+        self.model.factors_of(self.user(user))
     }
 
     /// The sources this user can ever log in from: the union of `from` when

@@ -8,7 +8,7 @@ use crate::keys::PublicKey;
 use crate::window::Window;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use jump_proto::{TotpParams, Via};
+use jump_proto::{Method, TotpParams, Via};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
@@ -17,31 +17,11 @@ use std::time::Duration;
 /// A byte range in the policy's text.
 pub(crate) type Span = Range<usize>;
 
-/// A second factor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Method {
-    /// A time-based one-time code (RFC 6238); a recovery code always stands in for it.
-    Totp,
-    /// The login key is itself a touched token (`sk-*`).
-    SecurityKey,
-}
-
-impl Method {
-    /// The word used in policy.toml.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Totp => "totp",
-            Self::SecurityKey => "security-key",
-        }
-    }
-}
-
 /// `[mfa]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MfaSettings {
     /// Second factors of which any one suffices; never empty.
-    pub methods: Vec<Method>,
+    pub methods: BTreeSet<Method>,
     /// Wrong codes before the user is locked.
     pub attempts: u32,
     /// How long a lock lasts.
@@ -55,7 +35,7 @@ pub struct MfaSettings {
 impl Default for MfaSettings {
     fn default() -> Self {
         Self {
-            methods: vec![Method::Totp, Method::SecurityKey],
+            methods: BTreeSet::from(Method::ALL),
             attempts: 5,
             lockout: Duration::from_secs(15 * 60),
             remember: Duration::ZERO,
@@ -98,10 +78,12 @@ impl Default for SessionSettings {
 }
 
 /// What `mfa` in a user's table asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserMfa {
     /// `mfa = "none"`: an automation account, bound to source addresses instead.
     Automation,
+    /// A list: no other second factors than these.
+    OneOf(BTreeSet<Method>),
 }
 
 /// `[users.NAME]`.
@@ -121,7 +103,7 @@ pub struct User {
     pub valid_from: Option<Timestamp>,
     /// The first instant at which the user may no longer log in.
     pub valid_until: Option<Timestamp>,
-    /// Set for users without a second factor.
+    /// Set for users with fewer second factors than `[mfa]` takes.
     pub mfa: Option<UserMfa>,
     pub(crate) span: Span,
 }
@@ -141,6 +123,8 @@ pub struct Group {
     pub name: String,
     /// The gid.
     pub gid: u32,
+    /// No other second factors than these are taken from its members; absent: all of `[mfa]`.
+    pub mfa: Option<BTreeSet<Method>>,
     pub(crate) span: Span,
 }
 
@@ -239,6 +223,8 @@ pub struct Rule {
     pub record: bool,
     /// The longest a session may use this rule.
     pub max_session: Option<Duration>,
+    /// Only sessions with one of these second factors are served; absent: any.
+    pub mfa: Option<BTreeSet<Method>>,
     pub(crate) span: Span,
 }
 
@@ -250,6 +236,15 @@ impl Rule {
             .iter()
             .copied()
             .filter(move |via| !record || *via == Via::Shell)
+    }
+
+    /// Whether this rule serves a session with this second factor, or with none.
+    #[must_use]
+    pub fn takes(&self, given: Option<Method>) -> bool {
+        match &self.mfa {
+            None => true,
+            Some(methods) => given.is_some_and(|method| methods.contains(&method)),
+        }
     }
 
     /// Whether `source`, already canonical, is one of this rule's.
@@ -279,6 +274,8 @@ pub struct PolicyTest {
     pub at: Timestamp,
     /// What the answer must be.
     pub expect: Effect,
+    /// With which second factor; absent: whichever of the user's brings furthest.
+    pub mfa: Option<Method>,
     /// The rule that must decide, if the test says.
     pub rule: Option<String>,
     pub(crate) span: Span,
@@ -298,4 +295,42 @@ pub(crate) struct Model {
     pub(crate) windows: BTreeMap<String, Window>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) tests: Vec<PolicyTest>,
+}
+
+impl Model {
+    /// Second factors taken from a user: those of `[mfa]`, narrowed by the user's own table and each of
+    /// the user's groups. Empty for automation. Somebody whom only a group of another source knows has all of `[mfa]`.
+    pub(crate) fn methods_of(&self, user: Option<&User>) -> BTreeSet<Method> {
+        let mut methods = self.mfa.methods.clone();
+        let Some(user) = user else {
+            return methods;
+        };
+        match &user.mfa {
+            None => {}
+            Some(UserMfa::Automation) => methods.clear(),
+            Some(UserMfa::OneOf(own)) => methods.retain(|method| own.contains(method)),
+        }
+        let groups = user.groups.iter().filter_map(|name| self.groups.get(name));
+        for narrowed in groups.filter_map(|group| group.mfa.as_ref()) {
+            methods.retain(|method| narrowed.contains(method));
+        }
+        methods
+    }
+
+    /// Whether a session with this second factor, or with none, may be this user's at all.
+    pub(crate) fn takes_from(&self, user: Option<&User>, given: Option<Method>) -> bool {
+        if user.is_some_and(User::is_automation) {
+            // Nothing is asked for, so nothing that was given is wrong.
+            return true;
+        }
+        given.is_some_and(|method| self.methods_of(user).contains(&method))
+    }
+
+    /// Every second factor with which this user's sessions can begin; `None` is none.
+    pub(crate) fn factors_of(&self, user: Option<&User>) -> Vec<Option<Method>> {
+        if user.is_some_and(User::is_automation) {
+            return vec![None];
+        }
+        self.methods_of(user).into_iter().map(Some).collect()
+    }
 }

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod mfa;
+mod narrowing;
 mod references;
 mod rules;
 mod warnings;
@@ -200,9 +201,11 @@ pub(crate) fn read(
         ..
     } = reader;
     references::check(&model, &places, &mut problems);
+    narrowing::check(&model, &mut problems);
     problems.into_errors(source)?;
     let mut remarks = Problems::default();
     warnings::collect(&model, &mut remarks);
+    narrowing::remark(&model, &mut remarks);
     Ok((model, remarks.into_warnings(source)))
 }
 

@@ -6,6 +6,7 @@
 use crate::decision::{Decision, Destination, NoNames, Subject};
 use crate::judge::judge;
 use crate::model::{Effect, Model, PolicyTest};
+use jump_proto::Method;
 use std::fmt;
 
 /// A red entry of `[[tests]]`.
@@ -39,8 +40,11 @@ fn question(test: &PolicyTest) -> String {
         }
         Destination::Name(name, port) => format!("{name}:{port}"),
     };
+    let with = test
+        .mfa
+        .map_or_else(String::new, |method| format!(" with {method}"));
     format!(
-        "{} from {} to {to} by {} at {}",
+        "{} from {} to {to} by {} at {}{with}",
         test.user,
         test.from,
         test.via.as_str(),
@@ -69,6 +73,29 @@ fn described(decision: &Decision) -> String {
     }
 }
 
+/// The answer to a test; where it names no second factor, the first yes that one of the user's brings.
+fn best(model: &Model, test: &PolicyTest) -> Decision {
+    let ask = |mfa: Option<Method>| {
+        let who = Subject {
+            user: test.user.clone(),
+            groups: test.system_groups.clone(),
+            mfa,
+        };
+        let (from, to) = (test.from, &test.target);
+        judge(model, &who, from, to, test.via, None, test.at, &NoNames)
+    };
+    let factors = match test.mfa {
+        Some(method) => vec![Some(method)],
+        None => model.factors_of(model.users.get(&test.user)),
+    };
+    let mut answers = factors.into_iter().map(ask);
+    let first = answers.next().unwrap_or_else(|| ask(None));
+    if first.is_allow() {
+        return first;
+    }
+    answers.find(Decision::is_allow).unwrap_or(first)
+}
+
 /// Runs one test; `line` is where it stands.
 pub(crate) fn run(
     model: &Model,
@@ -76,20 +103,7 @@ pub(crate) fn run(
     file: &str,
     line: usize,
 ) -> Option<TestFailure> {
-    let who = Subject {
-        user: test.user.clone(),
-        groups: test.system_groups.clone(),
-    };
-    let decision = judge(
-        model,
-        &who,
-        test.from,
-        &test.target,
-        test.via,
-        None,
-        test.at,
-        &NoNames,
-    );
+    let decision = best(model, test);
     let effect_right = decision.is_allow() == (test.expect == Effect::Allow);
     let rule_right = test.rule.is_none() || decision.rule() == test.rule.as_deref();
     if effect_right && rule_right {

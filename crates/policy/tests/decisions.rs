@@ -3,7 +3,7 @@
 mod common;
 
 use common::{MONDAY, Table, ask, ask_as, at, ip, policy, short, to};
-use jump_policy::{Decision, Destination, NoNames, Subject};
+use jump_policy::{Decision, Destination, Method, NoNames, Subject};
 use jump_proto::{Reason, Via};
 use std::time::Duration;
 
@@ -425,6 +425,7 @@ fn members_of_system_groups_need_no_entry() {
     let mut who = Subject {
         user: "carol".to_owned(),
         groups: vec!["ad-admins".to_owned(), "wheel".to_owned()],
+        mfa: Some(Method::Totp),
     };
     let judge = |who: &Subject| {
         short(&p.judge(
@@ -470,6 +471,7 @@ targets = ["any"]
     let who = Subject {
         user: "robot".to_owned(),
         groups: vec!["ad-admins".to_owned()],
+        mfa: None,
     };
     assert_eq!(
         short(&p.admit(&who, ip("10.9.0.10"), at(MONDAY))),

@@ -4,7 +4,7 @@ mod common;
 
 use common::{ACCOUNTS, ip};
 use jiff::{SignedDuration, Timestamp};
-use jump_policy::{Decision, Destination, NoNames, Policy, Subject};
+use jump_policy::{Decision, Destination, Method, NoNames, Policy, Subject};
 use jump_proto::Via;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
@@ -76,10 +76,17 @@ fn rule(number: usize) -> impl Strategy<Value = String> {
         "windows = [\"a\", \"b\"]",
     ]);
     let via = prop::sample::select(vec!["", "via = [\"forward\"]", "via = [\"shell\"]"]);
-    (subject, from, targets, windows, via, any::<bool>(), any::<bool>()).prop_map(move |(subject, from, targets, windows, via, deny, record)| {
+    let mfa = prop::sample::select(vec![
+        "",
+        "",
+        "mfa = [\"security-key\"]",
+        "mfa = [\"totp\", \"security-key\"]",
+    ]);
+    (subject, from, targets, windows, via, any::<bool>(), any::<bool>(), mfa).prop_map(move |(subject, from, targets, windows, via, deny, record, mfa)| {
+        let mfa = if deny { "" } else { mfa };
         let effect = if deny { "deny" } else { "allow" };
         let record = if record && !deny && via != "via = [\"forward\"]" { "record = true" } else { "" };
-        format!("[[rules]]\nname = \"r{number}\"\neffect = \"{effect}\"\n{subject}\n{from}\ntargets = {targets}\n{windows}\n{via}\n{record}\n")
+        format!("[[rules]]\nname = \"r{number}\"\neffect = \"{effect}\"\n{subject}\n{from}\ntargets = {targets}\n{windows}\n{via}\n{record}\n{mfa}\n")
     })
 }
 
@@ -126,13 +133,21 @@ fn asks() -> impl Strategy<Value = Ask> {
     let to = prop::sample::select(vec!["10.20.0.5", "10.20.0.9", "10.21.3.3", "10.99.0.1"]);
     let port = prop::sample::select(vec![22_u16, 5432]);
     let via = prop::sample::select(vec![Via::Forward, Via::Shell]);
-    (user, from, to, port, via, instants()).prop_map(|(user, from, to, port, via, now)| Ask {
-        who: Subject::user(user),
-        from: ip(from),
-        to: Destination::Address(ip(to), port),
-        via,
-        now,
-    })
+    let given = prop::sample::select(vec![
+        Some(Method::Totp),
+        Some(Method::SecurityKey),
+        Some(Method::Recovery),
+        None,
+    ]);
+    (user, from, to, port, via, given, instants()).prop_map(
+        |(user, from, to, port, via, given, now)| Ask {
+            who: Subject::user(user).with(given),
+            from: ip(from),
+            to: Destination::Address(ip(to), port),
+            via,
+            now,
+        },
+    )
 }
 
 proptest! {
@@ -210,7 +225,7 @@ proptest! {
     #[test]
     fn a_denial_added_anywhere_never_grants(text in policies(), extra in rule(9), ask in asks()) {
         let policy = common::parse(&text);
-        let denial = extra.replace("effect = \"allow\"", "effect = \"deny\"").replace("record = true", "");
+        let denial = extra.replace("effect = \"allow\"", "effect = \"deny\"").replace("record = true", "").replace("mfa = ", "# ");
         let (head, rules) = text.split_at(text.find("[[rules]]").unwrap_or(text.len()));
         for text in [format!("{text}{denial}"), format!("{head}{denial}{rules}")] {
             let stricter = common::parse(&text);

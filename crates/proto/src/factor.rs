@@ -4,6 +4,47 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+/// A second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// A time-based one-time code (RFC 6238).
+    Totp,
+    /// A recovery code, given with an authenticator for the day it is lost.
+    Recovery,
+    /// The login key is itself a touched token (`sk-*`, OpenSSH PROTOCOL.u2f).
+    SecurityKey,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Totp, Self::Recovery, Self::SecurityKey];
+
+    /// The word used in policy.toml and in events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Totp => "totp",
+            Self::Recovery => "recovery",
+            Self::SecurityKey => "security-key",
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Self, ()> {
+        let known = |method: &Self| method.as_str() == s;
+        Self::ALL.into_iter().find(known).ok_or(())
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The hash under the HMAC of a one-time code (RFC 6238 section 1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TotpAlgorithm {
@@ -118,6 +159,16 @@ impl TotpChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_method_has_one_word_everywhere() {
+        for method in Method::ALL {
+            let word = method.as_str();
+            assert_eq!(word.parse(), Ok(method));
+            assert_eq!(serde_json::to_value(method).unwrap(), word);
+        }
+        assert_eq!("none".parse::<Method>(), Err(()));
+    }
 
     #[test]
     fn only_what_authenticators_know_is_a_parameter() {

@@ -19,7 +19,7 @@ mod words;
 
 pub use channel::{Channel, ChannelError, MAX_MESSAGE, PeerCredentials, TIMEOUT};
 pub use egress::{Egress, EgressReach};
-pub use factor::{TotpAlgorithm, TotpChoice, TotpParams};
+pub use factor::{Method, TotpAlgorithm, TotpChoice, TotpParams};
 pub use message::*;
 pub use secret::Secret;
 pub use words::{Reason, SessionId, SessionIdError, Via};

@@ -4,7 +4,7 @@
 //! after the first release is optional, so that both directions survive an
 //! upgrade with sessions open.
 
-use crate::{Reason, Secret, SessionId, TotpChoice, TotpParams, Via};
+use crate::{Method, Reason, Secret, SessionId, TotpChoice, TotpParams, Via};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -280,6 +280,9 @@ pub struct ExplainRequest {
     pub at_ms: Option<i64>,
     /// Which way.
     pub via: Via,
+    /// With which second factor; absent: whichever of the user's brings furthest.
+    #[serde(default)]
+    pub mfa: Option<Method>,
 }
 
 /// From jumpd.
@@ -492,6 +495,9 @@ pub struct Explanation {
     pub policy: String,
     /// The answer in one sentence.
     pub sentence: String,
+    /// Second factors with which it is allowed; empty: with each of the user's, or with none of them.
+    #[serde(default)]
+    pub mfa: Vec<Method>,
 }
 
 /// Second-factor state of one user.
@@ -511,6 +517,12 @@ pub struct MfaUser {
     pub failures: u32,
     /// `mfa = "none"`.
     pub automation: bool,
+    /// Second factors that the policy takes from this user.
+    #[serde(default)]
+    pub methods: Vec<Method>,
+    /// Whether a login key of the policy is itself one of them.
+    #[serde(default)]
+    pub security_key: bool,
     /// What the authenticator's codes are made with, if one is enrolled.
     #[serde(default)]
     pub totp: Option<TotpParams>,

@@ -140,6 +140,8 @@ reasons! {
     WrongVia => "wrong_via",
     /// The rule demands a recorded hop.
     RecordRequired => "record_required",
+    /// A rule would allow it, but not with this second factor; or the policy takes this second factor from this user no more.
+    MfaMethod => "mfa_method",
     /// The user's `valid_from` is still to come.
     NotYetValid => "not_yet_valid",
     /// The user's `valid_until` is past.

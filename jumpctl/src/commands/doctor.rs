@@ -4,6 +4,7 @@
 //! that is possible. Red means that somebody is let in, or kept out, otherwise
 //! than the policy says; a warning is for the admin to weigh.
 
+use super::mfa::gives_codes;
 use crate::client::Jumpd;
 use crate::egress;
 use crate::error::{Answer, Error, Outcome};
@@ -12,7 +13,7 @@ use crate::policy_file;
 use crate::setup::host::{Effective, Host};
 use crate::setup::{self, drop_in, nsswitch, pam};
 use jump_policy::Policy;
-use jump_proto::{Reply, Request, Status, paths};
+use jump_proto::{MfaUser, Reply, Request, Status, paths};
 use serde::Serialize;
 use std::fs;
 
@@ -346,13 +347,38 @@ fn second_factors(jumpd: &Jumpd, findings: &mut Findings) {
         // Told above, as jumpd's silence.
         Err(_) => return,
     };
-    let missing: Vec<&str> = users
-        .iter()
-        .filter(|user| !user.enrolled && !user.automation)
-        .map(|user| user.user.as_str())
-        .collect();
+    let named = |fits: &dyn Fn(&MfaUser) -> bool| -> Vec<&str> {
+        let fitting = users.iter().filter(|user| fits(user));
+        fitting.map(|user| user.user.as_str()).collect()
+    };
+    let automation = named(&|user| user.automation);
+    if !automation.is_empty() {
+        findings.ok(
+            CHECK,
+            format!(
+                "a key from known addresses is all that these need: {}",
+                automation.join(", ")
+            ),
+        );
+    }
+    let keyless = named(&|user| !user.automation && !gives_codes(user) && !user.security_key);
+    if !keyless.is_empty() {
+        findings.warn(
+            CHECK,
+            format!(
+                "refused, because only a security key is taken from them and the policy has none: {}",
+                keyless.join(", ")
+            ),
+        );
+    }
+    let missing = named(&|user| {
+        !user.enrolled && !user.automation && !user.security_key && gives_codes(user)
+    });
     if missing.is_empty() {
-        findings.ok(CHECK, "every user of the policy is enrolled");
+        findings.ok(
+            CHECK,
+            "every user of the policy who gives codes is enrolled",
+        );
     } else {
         findings.warn(
             CHECK,

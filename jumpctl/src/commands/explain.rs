@@ -11,7 +11,7 @@ use crate::output::{Output, printable};
 use crate::time;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jump_proto::{ExplainRequest, Explanation, Reply, Request, Via};
+use jump_proto::{ExplainRequest, Explanation, Method, Reply, Request, Via};
 use std::net::IpAddr;
 
 /// What is asked.
@@ -21,6 +21,7 @@ pub(super) struct Question {
     pub(super) from: Option<IpAddr>,
     pub(super) at: Option<Timestamp>,
     pub(super) via: Via,
+    pub(super) mfa: Option<Method>,
 }
 
 pub(super) fn run(jumpd: &Jumpd, question: &Question, out: &mut Output) -> Answer {
@@ -34,6 +35,7 @@ pub(super) fn run(jumpd: &Jumpd, question: &Question, out: &mut Output) -> Answe
         from: question.from,
         at_ms: question.at.map(Timestamp::as_millisecond),
         via: question.via,
+        mfa: question.mfa,
     };
     let answer = ask(jumpd, request)?;
     for line in sentences(
@@ -58,6 +60,7 @@ pub(super) fn run(jumpd: &Jumpd, question: &Question, out: &mut Output) -> Answe
         "addresses": answer.addresses,
         "policy": answer.policy,
         "sentence": answer.sentence,
+        "mfa": question.mfa.map_or(answer.mfa.clone(), |method| vec![method]),
     }))?;
     Ok(Outcome::from_bool(answer.allowed))
 }
@@ -84,8 +87,12 @@ fn sentences(
         .at
         .map(|at| format!(" at {}", time::show(at.as_millisecond(), zone)))
         .unwrap_or_default();
+    let with = question
+        .mfa
+        .map(|method| format!(" with {method}"))
+        .unwrap_or_default();
     let mut lines = vec![format!(
-        "{} {verb} reach {destination} by {}{from}{at}.",
+        "{} {verb} reach {destination} by {}{from}{at}{with}.",
         question.user,
         question.via.as_str()
     )];
@@ -97,6 +104,9 @@ fn sentences(
     lines.push(format!("  Why:       {rule}"));
     if !answer.allowed && !answer.sentence.is_empty() {
         lines.push(format!("  User sees: {}", answer.sentence));
+    }
+    if !answer.mfa.is_empty() {
+        lines.push(format!("  With:      {} only", listed(&answer.mfa)));
     }
     lines.push(match answer.changes_ms {
         Some(ms) => format!("  Changes:   {}", time::show(ms, zone)),
@@ -110,6 +120,12 @@ fn sentences(
     lines
 }
 
+/// `totp, recovery`.
+pub(super) fn listed(methods: &[Method]) -> String {
+    let words: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+    words.join(", ")
+}
+
 /// The reason as a clause; its word stays, because that is what stands in the journal.
 fn why(answer: &Explanation) -> String {
     use jump_proto::Reason;
@@ -121,6 +137,10 @@ fn why(answer: &Explanation) -> String {
         Reason::OutsideWindow => "a rule would allow it, but its window is closed then",
         Reason::WrongVia => "a rule would allow it, but not this way",
         Reason::RecordRequired => "the rule demands a recorded hop",
+        Reason::MfaMethod if answer.rule.is_some() => {
+            "a rule would allow it, but not with this second factor"
+        }
+        Reason::MfaMethod => "the policy does not take this second factor from this user",
         Reason::NotYetValid => "the user's valid_from is still to come",
         Reason::Expired => "the user's valid_until is past",
         Reason::UnknownUser => "neither the policy nor a system group of it knows this user",
@@ -143,6 +163,7 @@ mod tests {
             from: Some("10.1.2.3".parse().unwrap()),
             at: None,
             via: Via::Forward,
+            mfa: None,
         }
     }
 
@@ -157,6 +178,7 @@ mod tests {
             policy: "0123456789abcdef".into(),
             sentence: "Outside your access window; it opens Mon 2026-11-23 08:00 Europe/Paris."
                 .into(),
+            mfa: vec![],
         };
         let lines = sentences(
             &question(),
@@ -187,6 +209,7 @@ mod tests {
             addresses: vec![],
             policy: "0".into(),
             sentence: String::new(),
+            mfa: vec![Method::SecurityKey],
         };
         let lines = sentences(&question(), "db1:5432", &answer, &TimeZone::UTC);
         assert_eq!(
@@ -194,6 +217,38 @@ mod tests {
             "alice may reach db1:5432 by forward from 10.1.2.3."
         );
         assert_eq!(lines[1], "  Why:       rule \"dba\" allows it");
-        assert_eq!(lines[2], "  Changes:   not by itself");
+        assert_eq!(lines[2], "  With:      security-key only");
+        assert_eq!(lines[3], "  Changes:   not by itself");
+    }
+
+    #[test]
+    fn another_second_factor_is_explained_with_the_rule_that_asks_for_it() {
+        let mut answer = Explanation {
+            allowed: false,
+            reason: Reason::MfaMethod,
+            rule: Some("vault".into()),
+            changes_ms: None,
+            addresses: vec![],
+            policy: "0".into(),
+            sentence: String::new(),
+            mfa: vec![],
+        };
+        let asked = Question {
+            mfa: Some(Method::Totp),
+            ..question()
+        };
+        let lines = sentences(&asked, "db1:5432", &answer, &TimeZone::UTC);
+        assert_eq!(
+            lines[..2],
+            [
+                "alice may not reach db1:5432 by forward from 10.1.2.3 with totp.",
+                "  Why:       a rule would allow it, but not with this second factor (mfa_method) (nearest rule: \"vault\")",
+            ]
+        );
+        answer.rule = None;
+        assert_eq!(
+            why(&answer),
+            "the policy does not take this second factor from this user (mfa_method)"
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! `--no-confirm`. An enrolment counts only once a code has come back from
 //! the authenticator; until then the old secret stays.
 
+use super::explain;
 use crate::cli::Mfa;
 use crate::client::Jumpd;
 use crate::error::{Answer, Error, Outcome};
@@ -13,7 +14,9 @@ use crate::output::{Output, printable};
 use crate::qr;
 use crate::time;
 use jiff::tz::TimeZone;
-use jump_proto::{MfaLock, MfaUser, Reason, Reply, Request, Secret, TotpChoice, TotpParams};
+use jump_proto::{
+    Method, MfaLock, MfaUser, Reason, Reply, Request, Secret, TotpChoice, TotpParams,
+};
 
 /// How often the operator may mistype the code.
 const TRIES: usize = 3;
@@ -184,6 +187,7 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
             vec![
                 printable(&user.user),
                 state(user, &zone),
+                explain::listed(&user.methods),
                 user.totp.map_or_else(String::new, |totp| totp.to_string()),
                 user.recovery_codes_left.to_string(),
                 user.failures.to_string(),
@@ -197,6 +201,7 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
             &[
                 "USER",
                 "SECOND FACTOR",
+                "TAKEN",
                 "CODES",
                 "RECOVERY CODES",
                 "WRONG CODES",
@@ -210,14 +215,29 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
         }
     }
     out.json(&users)?;
-    let ready =
-        |user: &MfaUser| user.automation || (user.enrolled && user.locked_until_ms.is_none());
+    let ready = |user: &MfaUser| {
+        user.automation
+            || user.security_key
+            || (user.enrolled && gives_codes(user) && user.locked_until_ms.is_none())
+    };
     Ok(Outcome::from_bool(!one || users.iter().all(ready)))
+}
+
+/// Whether codes of an authenticator are taken from this user; an older jumpd does not say.
+pub(super) fn gives_codes(user: &MfaUser) -> bool {
+    user.methods.is_empty() || user.methods.iter().any(|m| *m != Method::SecurityKey)
 }
 
 fn state(user: &MfaUser, zone: &TimeZone) -> String {
     if user.automation {
         return "none (automation)".to_owned();
+    }
+    if !gives_codes(user) {
+        return if user.security_key {
+            "security key".to_owned()
+        } else {
+            "no security key among the login keys".to_owned()
+        };
     }
     let mut text = match (user.enrolled, user.pending) {
         (true, false) => "enrolled".to_owned(),
@@ -225,6 +245,9 @@ fn state(user: &MfaUser, zone: &TimeZone) -> String {
         (false, true) => "waits for its code".to_owned(),
         (false, false) => "not enrolled".to_owned(),
     };
+    if user.security_key {
+        text.push_str(", or a security key");
+    }
     if let Some(ms) = user.locked_until_ms {
         text.push_str(&format!(", locked until {}", time::show(ms, zone)));
     }
@@ -333,6 +356,8 @@ mod tests {
             automation: false,
             totp: None,
             locks: Vec::new(),
+            methods: vec![],
+            security_key: false,
         };
         let utc = TimeZone::UTC;
         assert_eq!(state(&user, &utc), "not enrolled");
@@ -344,6 +369,14 @@ mod tests {
             state(&user, &utc),
             "enrolled, locked until Thu 1970-01-01 00:00:00 UTC"
         );
+        user.locked_until_ms = None;
+        user.methods = Method::ALL.to_vec();
+        user.security_key = true;
+        assert_eq!(state(&user, &utc), "enrolled, or a security key");
+        user.methods = vec![Method::SecurityKey];
+        assert_eq!(state(&user, &utc), "security key");
+        user.security_key = false;
+        assert_eq!(state(&user, &utc), "no security key among the login keys");
         user.automation = true;
         assert_eq!(state(&user, &utc), "none (automation)");
     }

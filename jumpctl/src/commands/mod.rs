@@ -75,6 +75,7 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
             from,
             at,
             via,
+            mfa,
         } => {
             let question = explain::Question {
                 user,
@@ -82,6 +83,7 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
                 from,
                 at: instant(at)?,
                 via,
+                mfa,
             };
             explain::run(jumpd, &question, out)
         }

@@ -33,6 +33,7 @@ pub(super) fn run(
                 from,
                 at_ms: at.map(Timestamp::as_millisecond),
                 via,
+                mfa: None,
             };
             let answer = explain::ask(jumpd, request)?;
             if answer.allowed {
@@ -48,6 +49,7 @@ pub(super) fn run(
                 printable(user),
                 via.as_str().to_owned(),
                 printable(answer.rule.as_deref().unwrap_or_default()),
+                explain::listed(&answer.mfa),
                 answer
                     .changes_ms
                     .map_or_else(String::new, |ms| time::show(ms, &zone)),
@@ -60,13 +62,14 @@ pub(super) fn run(
             destination::show(&host, port)
         ))?;
     } else {
-        out.table(&["USER", "VIA", "RULE", "UNTIL"], &rows)?;
+        out.table(&["USER", "VIA", "RULE", "WITH ONLY", "UNTIL"], &rows)?;
     }
     let json: Vec<_> = found
         .iter()
         .map(|(user, via, answer)| {
             serde_json::json!({
                 "user": user, "via": via, "rule": answer.rule, "until_ms": answer.changes_ms,
+                "mfa": answer.mfa,
             })
         })
         .collect();

@@ -169,8 +169,16 @@ fn rule(number: usize) -> impl Strategy<Value = String> {
     let deny = prop::bool::weighted(0.35);
     let record = prop::bool::weighted(0.2);
     let max = prop::bool::weighted(0.2);
-    (subject, from, targets, windows, via, deny, record, max).prop_map(
-        move |(subject, from, targets, windows, via, deny, record, max)| {
+    let mfa = select(vec![
+        "",
+        "",
+        "mfa = [\"security-key\"]",
+        "mfa = [\"recovery\", \"totp\"]",
+    ]);
+    let flags = (deny, record, max);
+    (subject, from, targets, windows, via, flags, mfa).prop_map(
+        move |(subject, from, targets, windows, via, (deny, record, max), mfa)| {
+            let mfa = if deny { "" } else { mfa };
             let effect = if deny { "deny" } else { "allow" };
             // Only a denial is about everything, and automation is bound to its sources.
             let targets = if targets.is_empty() && !deny { "targets = [\"one\"]" } else { targets };
@@ -181,7 +189,7 @@ fn rule(number: usize) -> impl Strategy<Value = String> {
             };
             let record = if record && !deny && !via.contains("forward") { "record = true" } else { "" };
             let max = if max && !deny { "max_session = \"4h\"" } else { "" };
-            format!("[[rules]]\nname = \"r{number}\"\neffect = \"{effect}\"\n{subject}\n{from}\n{targets}\n{windows}\n{via}\n{record}\n{max}\n")
+            format!("[[rules]]\nname = \"r{number}\"\neffect = \"{effect}\"\n{subject}\n{from}\n{targets}\n{windows}\n{via}\n{record}\n{max}\n{mfa}\n")
         },
     )
 }
@@ -189,13 +197,22 @@ fn rule(number: usize) -> impl Strategy<Value = String> {
 fn policies(now: Timestamp) -> impl Strategy<Value = String> {
     let rules = (rule(0), rule(1), rule(2), rule(3), rule(4), 0..=5_usize);
     let people = (validity(now), validity(now), validity(now), zone());
-    (window("a"), window("b"), rules, people).prop_map(
-        |(a, b, (r0, r1, r2, r3, r4, count), (alice, bob, robot, zone))| {
+    // Whatever is chosen, one is left.
+    let narrowed = (
+        select(vec![
+            "",
+            "mfa = [\"totp\", \"recovery\"]",
+            "mfa = [\"security-key\"]",
+        ]),
+        select(vec!["", "", "mfa = [\"totp\", \"security-key\"]"]),
+    );
+    (window("a"), window("b"), rules, people, narrowed).prop_map(
+        |(a, b, (r0, r1, r2, r3, r4, count), (alice, bob, robot, zone), (own, group))| {
             let [key1, key2, key3] = KEYS;
             let rules: String = [r0, r1, r2, r3, r4].into_iter().take(count).collect();
             format!(
-                "version = 1\n[host]\ntimezone = \"{zone}\"\n[groups.dba]\ngid = 70100\n\
-                 [users.alice]\nuid = 70001\ngroups = [\"dba\"]\nkeys = [\"ssh-ed25519 {key1}\"]\n{alice}\
+                "version = 1\n[host]\ntimezone = \"{zone}\"\n[groups.dba]\ngid = 70100\n{group}\n\
+                 [users.alice]\nuid = 70001\n{own}\ngroups = [\"dba\"]\nkeys = [\"ssh-ed25519 {key1}\"]\n{alice}\
                  [users.bob]\nuid = 70002\nkeys = [\"ssh-ed25519 {key2}\"]\n{bob}\
                  [users.robot]\nuid = 70003\nmfa = \"none\"\nkeys = [\"ssh-ed25519 {key3}\"]\n{robot}\
                  {a}{b}{TARGETS}{rules}"
@@ -209,8 +226,11 @@ fn people() -> impl Strategy<Value = Person> {
         Person::new("alice", 70001, &[]),
         Person::new("alice", 70001, &[]),
         Person::new("alice", 70001, &["ad-admins"]),
+        Person::new("alice", 70001, &[]).with("security-key"),
+        Person::new("alice", 70001, &[]).with("recovery"),
         Person::new("bob", 70002, &[]),
-        Person::new("robot", 70003, &[]),
+        Person::new("bob", 70002, &[]).with("security-key"),
+        Person::new("robot", 70003, &[]).with("none"),
         // Known to the policy by a group only, or not at all.
         Person::new("dora", 1234, &["ad-admins"]),
         Person::new("mallory", 1235, &[]),

@@ -4,7 +4,7 @@ use crate::connection::auth_info;
 use crate::generation::Generation;
 use crate::names::Resolver;
 use crate::sessions::Sessions;
-use crate::state::{Applicant, Jumpd, new_id};
+use crate::state::{Applicant, Jumpd, given, new_id};
 use jiff::Timestamp;
 use jump_audit::{Journal, Kind, Memory};
 use jump_mfa::FileStore;
@@ -31,6 +31,8 @@ pub(super) struct Person {
     pub(super) user: &'static str,
     pub(super) uid: u32,
     pub(super) groups: Vec<String>,
+    /// The second factor they give, as events call it.
+    pub(super) mfa: &'static str,
 }
 
 impl Person {
@@ -39,7 +41,12 @@ impl Person {
             user,
             uid,
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            mfa: "totp",
         }
+    }
+
+    pub(super) fn with(self, mfa: &'static str) -> Self {
+        Self { mfa, ..self }
     }
 
     fn login(&self, source: IpAddr) -> Login {
@@ -146,6 +153,7 @@ impl Host {
             from,
             at_ms,
             via: to.via,
+            mfa: given(who.mfa),
         };
         match self.jumpd.explain(&ask) {
             Reply::Explained(explained) => explained,
@@ -168,7 +176,7 @@ impl Host {
     pub(super) fn account(&self, who: &Person, source: IpAddr) -> (Answer, Option<String>) {
         let mark = new_id().unwrap();
         self.jumpd
-            .leave_mark(mark.clone(), &Self::applicant(who, source), "totp");
+            .leave_mark(mark.clone(), &Self::applicant(who, source), who.mfa);
         let reply = self.jumpd.account(&who.login(source), Some(&mark));
         self.jumpd.spend_mark(&mark);
         let Reply::Account { allowed, message } = reply else {
@@ -199,7 +207,7 @@ impl Host {
     pub(super) fn open(&self, who: &Person, source: IpAddr) -> Live {
         let mark = new_id().unwrap();
         self.jumpd
-            .leave_mark(mark.clone(), &Self::applicant(who, source), "totp");
+            .leave_mark(mark.clone(), &Self::applicant(who, source), who.mfa);
         let reply = self
             .jumpd
             .open_session(&who.login(source), Some(&mark), 4711);

@@ -12,15 +12,18 @@ mod case;
 mod host;
 
 use case::{Case, OWN, SOURCES, cases, ip};
-use host::{Answer, Host, Live, answer};
+use host::{Answer, Host, Live, Person, answer};
 use jiff::{SignedDuration, Timestamp};
-use jump_proto::Reason;
+use jump_proto::{Method, Reason};
 use proptest::prelude::*;
 
 /// Lets in whoever asks, so that a session is there whatever the policy says later.
 const OPEN: &str = "version = 1\n[targets.any]\nhosts = [\"192.0.2.0/24\"]\nports = [22]\n\
     [users.alice]\nuid = 70001\nkeys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMO4du/BYXHpkbWwykRTk7oAPt7qBSbuwJ/k/BXY2jbX\"]\n\
-    [[rules]]\nname = \"all\"\neffect = \"allow\"\nusers = [\"alice\"]\nsystem_groups = [\"everybody\"]\ntargets = [\"any\"]\n";
+    [[rules]]\nname = \"all\"\neffect = \"allow\"\nusers = [\"alice\"]\nsystem_groups = [\"everybody\"]\ntargets = [\"any\"]\n\
+    [users.robot]\nuid = 70003\nmfa = \"none\"\nkeys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILmnjoOliYmva/enYpKl5dSJ9pA0Vm7uB2rqMeMPnt8B\"]\n\
+    [[rules]]\nname = \"robots\"\neffect = \"allow\"\nusers = [\"robot\"]\ntargets = [\"any\"]\n\
+    from = [\"0.0.0.0/1\", \"128.0.0.0/1\", \"2000::/3\"]\n";
 
 /// A host on which the case's policy is in force and the case's user has a session.
 fn set_up(case: &Case) -> (Host, Live) {
@@ -68,8 +71,13 @@ fn agreed(
 
     let (pam, sentence) = host.account(&case.who, case.source);
     prop_assert!(pam.0 || !answer.0, "explain allows, PAM says {:?}", pam);
-    let of_the_user = [Reason::UnknownUser, Reason::NotYetValid, Reason::Expired];
-    if of_the_user.contains(&pam.1) || of_the_user.contains(&answer.1) {
+    let of_the_user = |(_, reason, rule): &Answer| match reason {
+        Reason::UnknownUser | Reason::NotYetValid | Reason::Expired => true,
+        // With a rule, it is the rule that asks for another.
+        Reason::MfaMethod => rule.is_none(),
+        _ => false,
+    };
+    if of_the_user(&pam) || of_the_user(&answer) {
         prop_assert_eq!(&answer, &pam, "explain and PAM differ");
     }
     // Who is refused is told something; who is let in, at most when it ends.
@@ -137,6 +145,21 @@ proptest! {
                 let one = host.explain(&case.who, Some(source), place, None);
                 prop_assert!(best.allowed || !one.allowed, "from {} it is allowed", source);
             }
+            let any = Person { mfa: "", ..case.who.clone() };
+            let whichever = host.explain(&any, Some(case.source), place, None);
+            let mut opens = Vec::new();
+            for method in Method::ALL {
+                let with = case.who.clone().with(method.as_str());
+                let one = host.explain(&with, Some(case.source), place, None);
+                prop_assert!(whichever.allowed || !one.allowed || case.who.user == "robot", "with {} it is allowed", method);
+                opens.extend(one.allowed.then_some(method));
+            }
+            // Where some open it and others do not, it is said which.
+            prop_assert!(whichever.mfa.is_empty() || whichever.mfa == opens, "{:?}", whichever);
+            if whichever.allowed && whichever.mfa.is_empty() && case.who.user != "robot" {
+                let taken = host.jumpd.policy().unwrap().mfa_methods(case.who.user);
+                prop_assert_eq!(opens, taken.into_iter().collect::<Vec<_>>());
+            }
             if let Some(changes) = best.changes_ms {
                 let at = |ms| answer(&host.explain(&case.who, None, place, Some(ms)));
                 // With many sources it says how far it has looked.
@@ -153,7 +176,7 @@ fn a_question_without_a_time_is_about_now() {
         "uid = 70001\nvalid_until = 2026-07-01T12:00:00Z",
     );
     let host = Host::new(&policy, &[], &[]);
-    let alice = host::Person::new("alice", 70001, &[]);
+    let alice = Person::new("alice", 70001, &[]);
     let place = host::Place {
         host: "192.0.2.9",
         port: 22,

@@ -71,6 +71,7 @@ pub(super) enum Stage {
     Source,
     Via,
     Record,
+    Factor,
     Granted,
 }
 
@@ -113,7 +114,7 @@ impl Answer<'_> {
 #[derive(Debug)]
 pub(super) struct Case<'p> {
     pub(super) user: Option<&'p User>,
-    /// The answer to an address that nothing in the policy can grant.
+    /// The answer to a second factor that is not taken from this user, and to an address that nothing in the policy can grant.
     pub(super) refused: Option<Reason>,
     /// What is said when no rule comes near, if not [`Reason::NoRule`] or [`Reason::NoTarget`].
     pub(super) nothing_near: Option<Reason>,
@@ -185,6 +186,9 @@ impl<'p> Case<'p> {
         if grant.stage == Stage::Record {
             return (4, denied(Reason::RecordRequired));
         }
+        if grant.stage == Stage::Factor {
+            return (5, denied(Reason::MfaMethod));
+        }
         let mut closed_by = None;
         for way in &grant.ways {
             match self.first_in_force(way, at) {
@@ -200,10 +204,10 @@ impl<'p> Case<'p> {
                 reason: Reason::RuleDeny,
                 rule: Some(&rule.name),
             };
-            return (5, answer);
+            return (6, answer);
         }
         if grant.used_up.is_some_and(|end| at >= end) {
-            return (6, denied(Reason::MaxSession));
+            return (7, denied(Reason::MaxSession));
         }
         let answer = Answer::Allow {
             rule: &grant.rule.name,
@@ -211,7 +215,7 @@ impl<'p> Case<'p> {
             max_session: grant.rule.max_session,
             target: grant.target.as_deref(),
         };
-        (7, answer)
+        (8, answer)
     }
 
     fn first_in_force(&self, denials: &[usize], at: Timestamp) -> Option<&'p Rule> {

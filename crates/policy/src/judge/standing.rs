@@ -7,7 +7,7 @@ use crate::address::{canonical, special};
 use crate::decision::Subject;
 use crate::model::{Effect, Model, Rule, Target, User};
 use jiff::Timestamp;
-use jump_proto::Via;
+use jump_proto::{Method, Reason, Via};
 use std::net::IpAddr;
 
 /// The rules that matter to one user and source.
@@ -15,6 +15,8 @@ pub(super) struct Standing<'p> {
     pub(super) model: &'p Model,
     pub(super) user: Option<&'p User>,
     pub(super) source: IpAddr,
+    /// The second factor that was given.
+    pub(super) given: Option<Method>,
     pub(super) denials: Vec<Denial<'p>>,
     /// Allow rules that serve the user, from any source.
     pub(super) allowing: Vec<&'p Rule>,
@@ -48,9 +50,16 @@ impl<'p> Standing<'p> {
             model,
             user,
             source,
+            given: who.mfa,
             denials,
             allowing,
         })
+    }
+
+    /// The answer to a second factor that is not, or no longer, taken from this user.
+    pub(super) fn wrong_factor(&self) -> Option<Reason> {
+        let taken = self.model.takes_from(self.user, self.given);
+        (!taken).then_some(Reason::MfaMethod)
     }
 
     pub(super) fn targets<'r>(
@@ -86,6 +95,7 @@ impl<'p> Standing<'p> {
             let stage = match (rule.from_matches(self.source), ways.is_empty()) {
                 (false, _) => Stage::Source,
                 (true, true) => Stage::Target,
+                (true, false) if !rule.takes(self.given) => Stage::Factor,
                 (true, false) => Stage::Granted,
             };
             grants.push(Grant {
@@ -104,7 +114,7 @@ impl<'p> Standing<'p> {
             .collect();
         Case {
             user: self.user,
-            refused: None,
+            refused: self.wrong_factor(),
             nothing_near: None,
             denials: self.denials,
             outright,
@@ -123,7 +133,9 @@ impl<'p> Standing<'p> {
             .address
             .and_then(|address| special(address, place.names.is_own(address)));
         let listed = |address| self.model.targets.values().any(|t| t.lists(address));
-        let refused = special.filter(|_| !place.address.is_some_and(listed));
+        let refused = self
+            .wrong_factor()
+            .or_else(|| special.filter(|_| !place.address.is_some_and(listed)));
         let mut denials = self.denials;
         denials.retain(|denial| {
             denial.rule.via.contains(&via)
@@ -151,6 +163,8 @@ impl<'p> Standing<'p> {
                 Stage::Via
             } else if rule.record && via == Via::Forward {
                 Stage::Record
+            } else if !rule.takes(self.given) {
+                Stage::Factor
             } else {
                 Stage::Granted
             };

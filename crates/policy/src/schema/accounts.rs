@@ -1,11 +1,11 @@
 //! `[users]` and `[groups]`: who there is.
 
-use super::{Kind, Reader, distinct, unknown_word};
+use super::{Kind, Reader, distinct, mfa};
 use crate::diagnostics::{Problems, quoted};
 use crate::document::{Node, Section, integer, string};
 use crate::ids;
 use crate::keys::PublicKey;
-use crate::model::{Group, User, UserMfa};
+use crate::model::{Group, User};
 use crate::names::account_name;
 use crate::values::{DayEdge, instant};
 use std::collections::BTreeMap;
@@ -58,8 +58,12 @@ pub(super) fn groups(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<St
             reader.places.gids.insert(name.to_owned(), node.span());
             id(node, problems)
         });
+        let mfa = section
+            .optional("mfa")
+            .map(|node| mfa::methods(node, "mfa", problems));
         let group = Group {
             name: name.to_owned(),
+            mfa,
             // A faulty one never leaves the schema; it stays so that references to it are found.
             gid: gid.unwrap_or(u32::MAX),
             span: section.span().clone(),
@@ -113,7 +117,9 @@ fn user(reader: &mut Reader, name: &str, section: Section<'_>) -> User {
             "exchange the two, or remove one",
         );
     }
-    let mfa = section.optional("mfa").and_then(|node| mfa(node, problems));
+    let mfa = section
+        .optional("mfa")
+        .and_then(|node| mfa::of_user(node, problems));
     let user = User {
         name: name.to_owned(),
         uid: uid.unwrap_or(u32::MAX),
@@ -152,16 +158,6 @@ fn key(node: Node<'_>, problems: &mut Problems) -> Option<PublicKey> {
                 Some(help) => problems.add_help(&node.span(), error.message, help),
                 None => problems.add(&node.span(), error.message),
             }
-            None
-        }
-    }
-}
-
-fn mfa(node: Node<'_>, problems: &mut Problems) -> Option<UserMfa> {
-    match string(node, problems)? {
-        "none" => Some(UserMfa::Automation),
-        other => {
-            unknown_word(other, &node.span(), "a value of `mfa`", ["none"], problems);
             None
         }
     }

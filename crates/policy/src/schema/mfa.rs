@@ -1,15 +1,16 @@
 //! `[mfa]`: which second factors there are, and what they are made of.
 
 use super::{Reader, unknown_word};
-use crate::diagnostics::Problems;
+use crate::diagnostics::{Problems, quoted};
 use crate::document::{Node, Section, integer, string, strings, table};
-use crate::model::{Method, MfaSettings};
+use crate::model::{MfaSettings, Span, UserMfa};
 use crate::values::duration;
-use jump_proto::{TotpAlgorithm, TotpParams};
+use jump_proto::{Method, TotpAlgorithm, TotpParams};
+use std::collections::BTreeSet;
 use std::time::Duration;
+use toml::de::DeValue;
 
 pub(super) fn settings(reader: &mut Reader, node: Option<Node<'_>>) -> MfaSettings {
-    const METHODS: [Method; 2] = [Method::Totp, Method::SecurityKey];
     let problems = &mut reader.problems;
     let mut settings = MfaSettings::default();
     let Some((keys, span)) = node.and_then(|node| Some((table(node, problems)?, node.span())))
@@ -17,22 +18,17 @@ pub(super) fn settings(reader: &mut Reader, node: Option<Node<'_>>) -> MfaSettin
         return settings;
     };
     let section = Section::new(keys, span, "[mfa]");
-    if let Some(named) = section
-        .optional("methods")
-        .and_then(|node| strings(node, "methods", problems))
-    {
-        settings.methods.clear();
-        for (name, span) in named {
-            match METHODS.iter().find(|method| method.as_str() == name) {
-                Some(method) => settings.methods.push(*method),
-                None => unknown_word(
-                    name,
-                    &span,
-                    "a second factor",
-                    METHODS.map(Method::as_str),
-                    problems,
-                ),
-            }
+    if let Some(node) = section.optional("methods") {
+        settings.methods = methods(node, "methods", problems);
+        if settings.methods.contains(&Method::Totp) {
+            // Given with every authenticator; a list that narrows can leave them out.
+            settings.methods.insert(Method::Recovery);
+        } else if settings.methods.contains(&Method::Recovery) {
+            problems.add_help(
+                &node.span(),
+                "recovery codes are given with an authenticator",
+                "add \"totp\", or remove \"recovery\"",
+            );
         }
     }
     if let Some(node) = section.optional("attempts") {
@@ -50,6 +46,49 @@ pub(super) fn settings(reader: &mut Reader, node: Option<Node<'_>>) -> MfaSettin
     }
     section.finish(problems);
     settings
+}
+
+fn known(word: &str, span: &Span, problems: &mut Problems) -> Option<Method> {
+    let known = word.parse().ok();
+    if known.is_none() {
+        let words = Method::ALL.map(Method::as_str);
+        unknown_word(word, span, "a second factor", words, problems);
+    }
+    known
+}
+
+/// One second factor.
+pub(super) fn method(node: Node<'_>, problems: &mut Problems) -> Option<Method> {
+    known(string(node, problems)?, &node.span(), problems)
+}
+
+/// A list of second factors.
+pub(super) fn methods(node: Node<'_>, key: &str, problems: &mut Problems) -> BTreeSet<Method> {
+    let words = strings(node, key, problems).unwrap_or_default();
+    words
+        .into_iter()
+        .filter_map(|(word, span)| known(word, &span, problems))
+        .collect()
+}
+
+/// `mfa` of a user: a list that narrows, or `"none"`.
+pub(super) fn of_user(node: Node<'_>, problems: &mut Problems) -> Option<UserMfa> {
+    if matches!(node.get_ref(), DeValue::Array(_)) {
+        return Some(UserMfa::OneOf(methods(node, "mfa", problems)));
+    }
+    let word = string(node, problems)?;
+    if word == "none" {
+        return Some(UserMfa::Automation);
+    }
+    match word.parse::<Method>() {
+        Ok(method) => problems.add_help(
+            &node.span(),
+            format!("{} stands without brackets", quoted(word)),
+            format!("write mfa = [\"{method}\"]"),
+        ),
+        Err(()) => unknown_word(word, &node.span(), "a value of `mfa`", ["none"], problems),
+    }
+    None
 }
 
 /// `[mfa.totp]`: what new authenticators are made with.

@@ -1,6 +1,6 @@
 //! `[targets]`, `[windows]`, `[[rules]]` and `[[tests]]`: what is granted, where, when.
 
-use super::{Kind, Places, Reader, distinct, timezone, unknown_word};
+use super::{Kind, Places, Reader, distinct, mfa, timezone, unknown_word};
 use crate::address::{AddressError, parse_address, parse_host, parse_source};
 use crate::decision::Destination;
 use crate::diagnostics::{Problems, quoted};
@@ -198,6 +198,8 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
     let record = section
         .optional("record")
         .and_then(|node| Some((boolean(node, problems)?, node.span())));
+    let mfa_node = section.optional("mfa");
+    let mfa = mfa_node.map(|node| mfa::methods(node, "mfa", problems));
     let max_session = section.optional("max_session").map(|node| {
         (
             duration(node, Duration::from_secs(1), problems),
@@ -225,9 +227,11 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
             }
         }
         Some(Effect::Deny) => {
+            let mfa_span = mfa_node.map(|node| node.span());
             let unfit = [
                 ("record", record.as_ref().map(|(_, span)| span)),
                 ("max_session", max_session.as_ref().map(|(_, span)| span)),
+                ("mfa", mfa_span.as_ref()),
             ];
             for (key, span) in unfit {
                 if let Some(span) = span {
@@ -255,6 +259,7 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
         via,
         record: record.is_some_and(|(record, _)| record),
         max_session: max_session.and_then(|(max, _)| max),
+        mfa,
         span,
     })
 }
@@ -334,9 +339,13 @@ fn test(reader: &mut Reader, section: Section<'_>) -> Option<PolicyTest> {
         Some(node) => via(node, problems),
         None => Some(Via::Forward),
     };
+    let mfa = section
+        .optional("mfa")
+        .and_then(|node| mfa::method(node, problems));
     let span = section.span().clone();
     section.finish(problems);
     Some(PolicyTest {
+        mfa,
         user: user?.0.to_owned(),
         system_groups: system_groups.into_iter().collect(),
         from: from?,

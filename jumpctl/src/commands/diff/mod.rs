@@ -13,7 +13,7 @@ use crate::output::{Output, printable};
 use crate::policy_file;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use jump_policy::{Destination, HostPattern, NoNames, Policy, Subject};
+use jump_policy::{Destination, HostPattern, Method, NoNames, Policy, Subject};
 use jump_proto::{Via, paths};
 use serde::Serialize;
 use space::Piece;
@@ -43,6 +43,8 @@ struct Difference {
     ports: String,
     via: String,
     from: String,
+    /// Second factors with which it differs; `any`: each that the user can give.
+    mfa: String,
     /// Of the eight days to come; all of them: always.
     hours: i64,
 }
@@ -64,7 +66,10 @@ pub(super) fn run(file: &Path, out: &mut Output) -> Answer {
         out.line("Nobody gains or loses anything.")?;
     } else {
         let rows: Vec<Vec<String>> = differences.iter().map(row).collect();
-        out.table(&["USER", "", "HOST", "PORTS", "VIA", "FROM", "WHEN"], &rows)?;
+        out.table(
+            &["USER", "", "HOST", "PORTS", "VIA", "FROM", "WITH", "WHEN"],
+            &rows,
+        )?;
     }
     out.json(&differences)?;
     Ok(Outcome::from_bool(differences.is_empty()))
@@ -87,6 +92,7 @@ fn row(difference: &Difference) -> Vec<String> {
         &difference.ports,
         &difference.via,
         &difference.from,
+        &difference.mfa,
         &when,
     ]
     .map(printable)
@@ -105,6 +111,7 @@ fn compare(old: &Policy, new: &Policy, now: Timestamp) -> Vec<Difference> {
             let subject = Subject {
                 user: label.clone(),
                 groups: vec![group.to_owned()],
+                mfa: None,
             };
             subjects.insert(label, subject);
         }
@@ -124,59 +131,74 @@ fn differences_of(
     now: Timestamp,
 ) -> Vec<Difference> {
     let asked = Asked::of(subject, [old, new]);
-    // What differs, and the sources from which it does.
-    let mut found: BTreeMap<(Change, String, String, Way, i64), Vec<Piece>> = BTreeMap::new();
-    for (host, destination) in &asked.hosts {
-        for ports in &asked.ports {
-            for source in &asked.sources {
-                for via in [Via::Forward, Via::Shell] {
-                    let question = Question {
-                        subject,
-                        from: source.first,
-                        destination,
-                        port: *ports.start(),
-                        via,
-                    };
-                    let (before, after) = (question.open(old, now), question.open(new, now));
-                    for (change, hours) in [
-                        (Change::Gains, only_in(&after, &before)),
-                        (Change::Loses, only_in(&before, &after)),
-                    ] {
-                        if hours > 0 {
-                            let key = (
-                                change,
-                                host.clone(),
-                                show_ports(ports),
-                                Way(via.as_str()),
-                                hours,
-                            );
-                            found.entry(key).or_default().push(*source);
-                        }
-                    }
+    let factors = factors(subject, [old, new]);
+    // What differs, the second factors with which it does, and the sources from which it does.
+    let mut found: BTreeMap<What, BTreeMap<Option<Method>, Vec<Piece>>> = BTreeMap::new();
+    for mfa in &factors {
+        let subject = &subject.with(*mfa);
+        asked.each(subject, |question, source, (host, ports, via)| {
+            let (before, after) = (question.open(old, now), question.open(new, now));
+            for (change, hours) in [
+                (Change::Gains, only_in(&after, &before)),
+                (Change::Loses, only_in(&before, &after)),
+            ] {
+                if hours > 0 {
+                    let what = (change, host.to_owned(), show_ports(ports), via, hours);
+                    let by_factor = found.entry(what).or_default();
+                    by_factor.entry(*mfa).or_default().push(source);
                 }
             }
+        });
+    }
+    let mut all = Vec::new();
+    for ((change, host, ports, via, hours), by_factor) in found {
+        let mut by_sources: BTreeMap<Vec<Piece>, Vec<Option<Method>>> = BTreeMap::new();
+        for (mfa, sources) in by_factor {
+            by_sources.entry(sources).or_default().push(mfa);
+        }
+        for (sources, with) in by_sources {
+            all.push(Difference {
+                user: label.to_owned(),
+                change,
+                host: host.clone(),
+                ports: ports.clone(),
+                via: via.0.to_owned(),
+                from: if sources.len() == asked.sources.len() {
+                    "anywhere".to_owned()
+                } else {
+                    joined(&sources)
+                },
+                mfa: if with == factors && with != [None] {
+                    "any".to_owned()
+                } else {
+                    let words = with.iter().map(|mfa| mfa.map_or("none", Method::as_str));
+                    joined(&words.collect::<Vec<_>>())
+                },
+                hours,
+            });
         }
     }
-    found
-        .into_iter()
-        .map(|((change, host, ports, via, hours), sources)| Difference {
-            user: label.to_owned(),
-            change,
-            host,
-            ports,
-            via: via.0.to_owned(),
-            from: if sources.len() == asked.sources.len() {
-                "anywhere".to_owned()
-            } else {
-                sources
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            },
-            hours,
-        })
-        .collect()
+    all
+}
+
+/// Change, host, ports, way, hours.
+type What = (Change, String, String, Way, i64);
+
+/// Second factors with which the subject's sessions can begin in either policy; `None` is none.
+fn factors(subject: &Subject, policies: [&Policy; 2]) -> Vec<Option<Method>> {
+    let knows = |policy: &&Policy| policy.user(&subject.user).is_some();
+    // Whom neither knows is known by a group.
+    let by_group = !policies.iter().any(knows);
+    let asked = policies.into_iter().filter(|p| by_group || knows(p));
+    let mut factors: Vec<_> = asked.flat_map(|p| p.factors(&subject.user)).collect();
+    factors.sort_unstable();
+    factors.dedup();
+    factors
+}
+
+fn joined(parts: &[impl ToString]) -> String {
+    let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+    parts.join(", ")
 }
 
 /// The word of a [`Via`], which has no order of its own.
@@ -231,6 +253,32 @@ impl Asked {
             hosts,
             ports: space::ports(&ports),
             sources: space::everywhere(&sources),
+        }
+    }
+}
+
+impl Asked {
+    /// Every question, with its source and what it is about.
+    fn each<'a>(
+        &'a self,
+        subject: &'a Subject,
+        mut tell: impl FnMut(&Question<'a>, Piece, (&'a str, &'a RangeInclusive<u16>, Way)),
+    ) {
+        for (host, destination) in &self.hosts {
+            for ports in &self.ports {
+                for source in &self.sources {
+                    for via in [Via::Forward, Via::Shell] {
+                        let question = Question {
+                            subject,
+                            from: source.first,
+                            destination,
+                            port: *ports.start(),
+                            via,
+                        };
+                        tell(&question, *source, (host, ports, Way(via.as_str())));
+                    }
+                }
+            }
         }
     }
 }
@@ -353,9 +401,9 @@ via = ["forward"]
         assert_eq!(
             between(BASE, &new),
             [
-                "alice gains 10.20.0.0/25 5432 forward 10.0.0.0/8 50 h of the next 8 days",
-                "alice gains db1.example.com 5432 forward 10.0.0.0/8 50 h of the next 8 days",
-                "alice loses 10.20.0.128/25 22 forward 10.0.0.0/8 50 h of the next 8 days",
+                "alice gains 10.20.0.0/25 5432 forward 10.0.0.0/8 any 50 h of the next 8 days",
+                "alice gains db1.example.com 5432 forward 10.0.0.0/8 any 50 h of the next 8 days",
+                "alice loses 10.20.0.128/25 22 forward 10.0.0.0/8 any 50 h of the next 8 days",
             ]
         );
     }
@@ -366,7 +414,7 @@ via = ["forward"]
         let found = between(BASE, &new);
         assert_eq!(
             found[0],
-            "alice gains 10.20.0.0/24 22 forward 10.0.0.0/8 5 h of the next 8 days"
+            "alice gains 10.20.0.0/24 22 forward 10.0.0.0/8 any 5 h of the next 8 days"
         );
         assert_eq!(found.len(), 2);
     }
@@ -400,7 +448,7 @@ targets = ["db"]
         let found = between(BASE, &new);
         assert_eq!(
             found[0],
-            "(members of ad-admins) gains 10.20.0.0/24 22 forward anywhere always"
+            "(members of ad-admins) gains 10.20.0.0/24 22 forward anywhere any always"
         );
     }
 
@@ -410,5 +458,38 @@ targets = ["db"]
         let found = between(BASE, &new);
         assert!(found.iter().any(|line| line.starts_with("alice loses")));
         assert!(found.iter().any(|line| line.starts_with("carol gains")));
+    }
+
+    #[test]
+    fn a_narrower_second_factor_loses_what_the_others_opened() {
+        let rule = BASE.replace(
+            "via = [\"forward\"]",
+            "via = [\"forward\"]\nmfa = [\"security-key\"]",
+        );
+        assert_eq!(
+            between(BASE, &rule),
+            [
+                "alice loses 10.20.0.0/24 22 forward 10.0.0.0/8 totp, recovery 50 h of the next 8 days",
+                "alice loses db1.example.com 22 forward 10.0.0.0/8 totp, recovery 50 h of the next 8 days",
+            ]
+        );
+        let user = BASE.replace("uid = 70001", "uid = 70001\nmfa = [\"totp\"]");
+        let found = between(BASE, &user);
+        assert!(
+            found[0].ends_with("10.0.0.0/8 recovery, security-key 50 h of the next 8 days"),
+            "{found:#?}"
+        );
+        let group = BASE.replace("gid = 70100", "gid = 70100\nmfa = [\"totp\", \"recovery\"]");
+        let found = between(&group, BASE);
+        assert_eq!(
+            found[0],
+            "alice gains 10.20.0.0/24 22 forward 10.0.0.0/8 security-key 50 h of the next 8 days"
+        );
+        let robot = BASE.replace("uid = 70001", "uid = 70001\nmfa = \"none\"");
+        let found = between(BASE, &robot);
+        assert_eq!(
+            found[0],
+            "alice gains 10.20.0.0/24 22 forward 10.0.0.0/8 none 50 h of the next 8 days"
+        );
     }
 }
