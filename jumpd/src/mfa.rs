@@ -3,9 +3,9 @@
 use crate::state::{Applicant, Jumpd, complain, refused};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
-use jump_mfa::{Confirmation, Limits, Method, Status, StoreError, Verdict, Who};
+use jump_mfa::{Confirmation, Limits, Method, RecordError, Status, StoreError, Verdict, Who};
 use jump_policy::Policy;
-use jump_proto::{MfaLock, MfaUser, Reason, Reply, Secret, TotpChoice};
+use jump_proto::{MfaLock, MfaProblem, MfaUser, Reason, Reply, Secret, TotpChoice};
 
 /// What sshd sends instead of the typed password of a user it denies (auth-pam.c).
 const FAKE_PASSWORD: &str = "\u{8}\n\r\u{7f}INCORRECT";
@@ -98,11 +98,37 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
         ),
         Err(e) => {
             complain(&format!("second factor of {person}: {e}"));
-            Outcome::Broken {
-                detail: e.to_string(),
+            match reason(&e) {
+                Reason::NotPersisted => Outcome::Broken {
+                    detail: e.to_string(),
+                },
+                reason => denied(
+                    Kind::MfaReplayed,
+                    reason,
+                    format!("{e}; {}", cure(&person.user)),
+                ),
             }
         }
     }
+}
+
+/// Why a record is refused: it is a copy of another time or host, or something is broken.
+fn reason(e: &StoreError) -> Reason {
+    match e {
+        StoreError::Record {
+            source: RecordError::OtherHosts { .. },
+            ..
+        } => Reason::ForeignRecord,
+        e if e.is_replay() => Reason::RestoredRecord,
+        _ => Reason::NotPersisted,
+    }
+}
+
+/// What an operator can do about a copy.
+fn cure(user: &str) -> String {
+    format!(
+        "if nobody plays old records in: jumpctl mfa reset {user}, then jumpctl mfa enroll {user}"
+    )
 }
 
 impl Jumpd {
@@ -225,11 +251,18 @@ impl Jumpd {
                     .collect::<Vec<_>>()
             })
             .collect();
+        // Refused records of people that the policy does not know: of those only the uid is sure.
+        let mut strangers = Vec::new();
         match jump_mfa::list(&self.second_factors, Timestamp::now().as_second()) {
             Ok(records) => {
-                for status in records.into_iter().filter_map(|(_, record)| record.ok()) {
-                    if !people.contains(&status.who) {
-                        people.push(status.who);
+                for (uid, record) in records {
+                    match record {
+                        Ok(status) if !people.contains(&status.who) => people.push(status.who),
+                        Err(e) if people.iter().all(|who| who.uid != uid) => {
+                            let user = format!("uid {uid}");
+                            strangers.push(refused_record(&Who { uid, user }, &e, false));
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -237,6 +270,7 @@ impl Jumpd {
         }
         if let Some(user) = user {
             people.retain(|who| who.user == user);
+            strangers.clear();
             if people.is_empty() {
                 return refused(
                     Reason::UnknownUser,
@@ -257,9 +291,10 @@ impl Jumpd {
                     }
                     users.push(user);
                 }
-                Err(e) => return broken(&who, &e),
+                Err(e) => users.push(refused_record(&who, &e, automation)),
             }
         }
+        users.extend(strangers);
         Reply::MfaStatus { users }
     }
 
@@ -319,7 +354,7 @@ fn broken(who: &Who, e: &StoreError) -> Reply {
     complain(&format!("second factor of {who}: {e}"));
     match e {
         StoreError::NotEnrolled(_) => refused(Reason::NotEnrolled, e.to_string()),
-        _ => refused(Reason::NotPersisted, e.to_string()),
+        _ => refused(reason(e), e.to_string()),
     }
 }
 
@@ -336,6 +371,8 @@ fn describe(who: &Who, status: &Status, automation: bool) -> MfaUser {
         locks: status.locks.iter().map(describe_lock).collect(),
         methods: Vec::new(),
         security_key: false,
+        clock_behind_s: status.clock_behind_s,
+        problem: None,
     }
 }
 
@@ -354,6 +391,30 @@ fn taken(policy: &Policy, user: &mut MfaUser) {
     user.security_key = methods.contains(&jump_policy::Method::SecurityKey)
         && policy.user(&user.user).is_some_and(has_one);
     user.methods = methods.into_iter().collect();
+}
+
+/// A record that is there and refused hides no other user's state.
+fn refused_record(who: &Who, e: &StoreError, automation: bool) -> MfaUser {
+    let why = reason(e);
+    let text = match why {
+        Reason::NotPersisted => e.to_string(),
+        _ => format!("{e}; {}", cure(&who.user)),
+    };
+    MfaUser {
+        user: who.user.clone(),
+        enrolled: false,
+        pending: false,
+        recovery_codes_left: 0,
+        locked_until_ms: None,
+        failures: 0,
+        automation,
+        totp: None,
+        methods: Vec::new(),
+        security_key: false,
+        locks: Vec::new(),
+        clock_behind_s: None,
+        problem: Some(MfaProblem { reason: why, text }),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::operator;
 use crate::sessions::Sessions;
 use crate::state::{Jumpd, complain, never_wait, refused};
 use jump_audit::Journal;
-use jump_mfa::FileStore;
+use jump_mfa::{FileStore, KeyRing};
 use jump_proto::{
     Channel, ChannelError, CutFlow, PeerCredentials, Reason, Reply, Request, TIMEOUT, paths,
 };
@@ -89,7 +89,7 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     let jumpd = Arc::new(Jumpd::new(
         generation,
         Sessions::load(state)?,
-        FileStore::open(paths::MFA)?,
+        Box::new(FileStore::open(paths::STATE, KeyRing::none())?),
         Journal::open(&state.join("audit.chain")),
     ));
     if let Some(policy) = jumpd.policy() {

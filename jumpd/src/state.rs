@@ -6,7 +6,7 @@ use crate::names::Resolver;
 use crate::sessions::{Session, Sessions};
 use jiff::Timestamp;
 use jump_audit::{AuditError, Event, Journal, Kind};
-use jump_mfa::{FileStore, Place};
+use jump_mfa::{Place, Store};
 use jump_policy::{Method, Policy, Subject};
 use jump_proto::{Login, Reason, Reply, SessionId, paths};
 use std::collections::HashMap;
@@ -115,7 +115,7 @@ pub(crate) struct Jumpd {
     /// Why the packet filter does not follow the policy, where it was last said not to.
     pub(crate) egress_error: Mutex<Option<String>>,
     pub(crate) names: Arc<Resolver>,
-    pub(crate) second_factors: FileStore,
+    pub(crate) second_factors: Box<dyn Store>,
     journal: Journal,
     clock: Clock,
 }
@@ -124,7 +124,7 @@ impl Jumpd {
     pub(crate) fn new(
         generation: Option<Generation>,
         sessions: Sessions,
-        second_factors: FileStore,
+        second_factors: Box<dyn Store>,
         journal: Journal,
     ) -> Self {
         Self {

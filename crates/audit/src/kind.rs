@@ -96,7 +96,7 @@ kinds! {
         severity: Denied,
         outcome: Failure,
         subject: "Used code refused",
-        text: "A right code was typed that had been used before. Either the user was quicker than the authenticator, or someone saw the code and tried it: ask the user.",
+        text: "A right code was typed that had been used before. Either the user was quicker than the authenticator, or someone saw the code and tried it: ask the user. With `restored_record` or `foreign_record` nothing was compared: the user's record is an old copy, or of another host, with which used codes would be good again. Ask who restored it; `jumpctl mfa reset` and `jumpctl mfa enroll` give the user a new one.",
         fields: "reason user uid session src auth_method key_fp mfa policy detail",
     }
     /// User locked after wrong codes.

@@ -2,7 +2,7 @@
 
 use crate::record::{NewFactor, Record};
 use crate::recovery::{RecoveryCodes, TypedCode};
-use crate::store::{PerUser, Store, StoreError, Who};
+use crate::store::{PerUser, Store, StoreError, Update, Who};
 use crate::throttle::Lock;
 use crate::totp::{Key, Params, key_length};
 use jump_proto::Secret;
@@ -49,6 +49,9 @@ pub struct Status {
     pub params: Option<Params>,
     /// The lock-outs in force.
     pub locks: Vec<Lock>,
+    /// How many seconds the clock is behind the last accepted code, where that is more than the window
+    /// bears: it was stepped back, or had been ahead. Every code is refused until it has caught up.
+    pub clock_behind_s: Option<u64>,
 }
 
 impl Status {
@@ -63,6 +66,7 @@ impl Status {
             params: record.params(),
             locked_until_ms: locks.iter().map(|lock| lock.until_ms).max(),
             locks,
+            clock_behind_s: record.clock_behind_s(now_unix_s),
         }
     }
 
@@ -76,6 +80,7 @@ impl Status {
             locked_until_ms: None,
             params: None,
             locks: Vec::new(),
+            clock_behind_s: None,
         }
     }
 }
@@ -88,7 +93,7 @@ impl Status {
 ///
 /// # Errors
 /// When the record cannot be read, trusted, locked in time or made durable.
-pub fn begin_enrolment<S: Store>(
+pub fn begin_enrolment<S: Store + ?Sized>(
     store: &S,
     who: &Who,
     issuer: &str,
@@ -102,7 +107,7 @@ pub fn begin_enrolment<S: Store>(
 ///
 /// # Errors
 /// As [`begin_enrolment`].
-pub fn begin_enrolment_with<S: Store>(
+pub fn begin_enrolment_with<S: Store + ?Sized>(
     store: &S,
     who: &Who,
     issuer: &str,
@@ -144,7 +149,7 @@ pub fn begin_enrolment_with<S: Store>(
 ///
 /// # Errors
 /// When the record cannot be read, trusted, locked in time or made durable.
-pub fn confirm_enrolment<S: Store>(
+pub fn confirm_enrolment<S: Store + ?Sized>(
     store: &S,
     who: &Who,
     code: &str,
@@ -167,7 +172,11 @@ pub fn confirm_enrolment<S: Store>(
 ///
 /// # Errors
 /// When there is a record that cannot be read or trusted.
-pub fn status<S: Store>(store: &S, who: &Who, now_unix_s: i64) -> Result<Status, StoreError> {
+pub fn status<S: Store + ?Sized>(
+    store: &S,
+    who: &Who,
+    now_unix_s: i64,
+) -> Result<Status, StoreError> {
     Ok(match store.read(who)? {
         Some(record) => Status::of(&record, now_unix_s),
         None => Status::none(who),
@@ -178,7 +187,7 @@ pub fn status<S: Store>(store: &S, who: &Who, now_unix_s: i64) -> Result<Status,
 ///
 /// # Errors
 /// When the list itself cannot be had.
-pub fn list<S: Store>(store: &S, now_unix_s: i64) -> Result<PerUser<Status>, StoreError> {
+pub fn list<S: Store + ?Sized>(store: &S, now_unix_s: i64) -> Result<PerUser<Status>, StoreError> {
     let mut all: Vec<_> = store
         .read_all()?
         .into_iter()
@@ -188,22 +197,20 @@ pub fn list<S: Store>(store: &S, now_unix_s: i64) -> Result<PerUser<Status>, Sto
     Ok(all)
 }
 
-/// Forgets key, recovery codes, failures and lock-out. The user cannot log in until enrolled anew.
+/// Forgets key, recovery codes, failures and lock-out, also those of a record that cannot be trusted.
+/// The user cannot log in until enrolled anew, and no copy of the record is good any more.
 ///
 /// # Errors
-/// When the record cannot be read, trusted, locked in time or removed for good.
-pub fn reset<S: Store>(store: &S, who: &Who) -> Result<(), StoreError> {
-    store.update(who, |slot| {
-        *slot = None;
-        Ok(())
-    })
+/// When the record is somebody else's, cannot be locked in time or removed for good.
+pub fn reset<S: Store + ?Sized>(store: &S, who: &Who) -> Result<(), StoreError> {
+    store.forget(who)
 }
 
 /// Ends every lock-out of a user and forgets the failures.
 ///
 /// # Errors
 /// [`StoreError::NotEnrolled`], or when the record cannot be read, trusted, locked in time or made durable.
-pub fn unlock<S: Store>(store: &S, who: &Who) -> Result<(), StoreError> {
+pub fn unlock<S: Store + ?Sized>(store: &S, who: &Who) -> Result<(), StoreError> {
     store.update(who, |slot| match slot {
         Some(record) => {
             record.unlock();
@@ -217,7 +224,10 @@ pub fn unlock<S: Store>(store: &S, who: &Who) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// [`StoreError::NotEnrolled`], or when the record cannot be read, trusted, locked in time or made durable.
-pub fn new_recovery_codes<S: Store>(store: &S, who: &Who) -> Result<Vec<Secret>, StoreError> {
+pub fn new_recovery_codes<S: Store + ?Sized>(
+    store: &S,
+    who: &Who,
+) -> Result<Vec<Secret>, StoreError> {
     let (stored, codes) = RecoveryCodes::generate()?;
     store.update(who, |slot| {
         match slot.as_mut().map(|r| r.replace_recovery_codes(&stored)) {

@@ -1,111 +1,346 @@
-//! Records as files: `<uid>.json` beside its companion lock `<uid>.lock`, in one directory of jumpd's.
+//! Records as files: `mfa/<uid>.json` beside its companion lock `<uid>.lock`, and `watermarks/<uid>`.
 //!
 //! The order is always lock, read, change, persist, unlock. To persist is to
-//! write a new file, fsync it, rename it over the record and fsync the
-//! directory: after a crash at any point the record is the old one or the new
-//! one. The lock is a file of its own, never removed, because a lock on the
-//! record would be left behind on the file that the rename replaces.
+//! write and flush a new record and a new watermark beside the old ones, then
+//! to rename the record and flush its directory, then the same with the
+//! watermark (see `watermark.rs` for why in this order): after a crash at any
+//! point the record is the old one or the new one. The lock is a file of its
+//! own, never removed, because a lock on the record would be left behind on
+//! the file that the rename replaces.
 //!
-//! Nothing that lies in the directory is trusted for being there: every open
+//! Nothing that lies in the directories is trusted for being there: every open
 //! refuses links, does not wait on a FIFO, and what was opened must be a
 //! regular file of this process's user that nobody else can read or write.
 
+pub(crate) mod fault;
 mod files;
+mod identity;
 mod lock;
 
+use crate::envelope::{self, Envelope};
+use crate::host_id::HostId;
+use crate::keys::KeyRing;
 use crate::record::{MAX_BYTES, Record, RecordError};
-use crate::store::{PerUser, Store, StoreError, Who};
-use files::{Dir, Names};
+use crate::store::{Change, PerUser, Resealed, Store, StoreError, Who};
+use crate::watermark::{self, Watermark};
+use files::{Dir, Others};
+use identity::Identity;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use zeroize::Zeroizing;
 
 pub use lock::LOCK_WAIT;
 
-/// Records in a local directory.
-#[derive(Debug, Clone)]
+/// Records in local directories.
+#[derive(Debug)]
 pub struct FileStore {
-    path: PathBuf,
+    state: PathBuf,
+    records: PathBuf,
+    watermarks: PathBuf,
+    inner: RwLock<Inner>,
+}
+
+/// What can change while the store is in use.
+#[derive(Debug)]
+struct Inner {
+    identity: Identity,
+    keys: KeyRing,
+}
+
+impl Inner {
+    fn envelope(&self) -> Envelope<'_> {
+        Envelope {
+            host: self.identity.host,
+            keys: &self.keys,
+            only_sealed: self.identity.sealed,
+        }
+    }
+}
+
+/// The directories, open, and the file names of one user.
+struct Place {
+    records: Dir,
+    watermarks: Dir,
+    uid: u32,
+    record: String,
+    watermark: String,
+    lock: String,
+    /// The record or watermark being written; only ever touched under the lock.
+    fresh: String,
+}
+
+/// What is there of one user.
+struct Found {
+    record: Option<Record>,
+    /// Whether it would be sealed in the same way again.
+    current: bool,
+    at: At,
+}
+
+/// How far a record has come.
+#[derive(Clone, Copy)]
+struct At {
+    /// The number in the watermark; 0 without one.
+    mark: u64,
+    /// The record's own; 0 without one.
+    serial: u64,
+    /// Where the record's last accepted step begins.
+    accepted_s: Option<u64>,
+}
+
+impl Place {
+    fn lock(&self) -> Result<lock::Held, StoreError> {
+        self.records.lock(&self.lock)
+    }
+
+    fn mark(&self) -> Result<Option<Watermark>, StoreError> {
+        let bytes = self
+            .watermarks
+            .read(&self.watermark, watermark::MAX_BYTES)?;
+        bytes
+            .map(|bytes| Watermark::parse(&bytes, self.uid))
+            .transpose()
+            .map_err(|source| self.watermarks.bad(&self.watermark, source))
+    }
+
+    fn bytes(&self) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.records.read(&self.record, MAX_BYTES)
+    }
+
+    fn bad(&self, source: RecordError) -> StoreError {
+        self.records.bad(&self.record, source)
+    }
+
+    /// The record, if it is sound, of this host, and the one that was written last.
+    fn load(&self, envelope: &Envelope<'_>) -> Result<Found, StoreError> {
+        // The watermark first: it follows the record, so that a write meanwhile shows as one ahead.
+        let mark = self.mark()?;
+        let bytes = self.bytes()?;
+        let opened = bytes
+            .map(|bytes| {
+                let opened = envelope.open(&bytes, self.uid)?;
+                Watermark::admits(mark, opened.serial, opened.record.accepted_s())?;
+                Ok(opened)
+            })
+            .transpose()
+            .map_err(|source| self.bad(source))?;
+        let at = At {
+            mark: mark.map_or(0, |mark| mark.serial),
+            serial: opened.as_ref().map_or(0, |opened| opened.serial),
+            accepted_s: opened.as_ref().and_then(|o| o.record.accepted_s()),
+        };
+        Ok(Found {
+            current: opened.as_ref().is_some_and(|opened| opened.current),
+            record: opened.map(|opened| opened.record),
+            at,
+        })
+    }
+
+    fn load_of(&self, envelope: &Envelope<'_>, who: &Who) -> Result<Found, StoreError> {
+        let found = self.load(envelope)?;
+        match &found.record {
+            Some(record) if record.who() != *who => Err(self.somebody_elses(record.who(), who)),
+            _ => Ok(found),
+        }
+    }
+
+    fn somebody_elses(&self, found: Who, wanted: &Who) -> StoreError {
+        self.bad(RecordError::SomebodyElses {
+            found,
+            wanted: wanted.clone(),
+        })
+    }
+
+    /// Puts the record that follows in its place, durably. The caller holds the lock.
+    fn write(&self, envelope: &Envelope<'_>, at: At, record: &Record) -> Result<(), StoreError> {
+        if at.serial > at.mark {
+            // A crash left the watermark behind: it is never more than one behind.
+            self.prepare_mark(Watermark::new(self.uid, at.serial, at.accepted_s))?;
+            self.put_mark()?;
+        }
+        let serial = watermark::after(Some(at.mark), Some(at.serial));
+        let bytes = envelope.close(record, serial)?;
+        self.prepare_mark(Watermark::new(self.uid, serial, record.accepted_s()))?;
+        self.records
+            .prepare(&self.fresh, &bytes)
+            .inspect_err(|_| self.watermarks.discard(&self.fresh))?;
+        self.records
+            .put(&self.fresh, &self.record)
+            .inspect_err(|_| {
+                self.records.discard(&self.fresh);
+                self.watermarks.discard(&self.fresh);
+            })?;
+        self.put_mark()
+    }
+
+    /// Removes the record for good: first its number is used up. The caller holds the lock.
+    fn remove(&self, serial: u64) -> Result<(), StoreError> {
+        self.prepare_mark(Watermark::new(self.uid, serial, None))?;
+        self.put_mark()?;
+        self.records.remove(&self.record)
+    }
+
+    fn prepare_mark(&self, mark: Watermark) -> Result<(), StoreError> {
+        let bytes = mark
+            .to_bytes()
+            .map_err(|source| self.watermarks.bad(&self.watermark, source))?;
+        self.watermarks.prepare(&self.fresh, &bytes)
+    }
+
+    fn put_mark(&self) -> Result<(), StoreError> {
+        self.watermarks
+            .put(&self.fresh, &self.watermark)
+            .inspect_err(|_| self.watermarks.discard(&self.fresh))
+    }
 }
 
 impl FileStore {
-    /// Uses the directory at `path`; makes it (mode 0700) when it is not there, its parent must be.
+    /// Uses `mfa` and `watermarks` in the directory `state`, with these keys; makes what is missing
+    /// (mode 0700), and the host's identity. `state` must be there and be this process's user's.
     ///
     /// # Errors
-    /// When it cannot be made, or is not a directory of this process's user alone.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let path = path.into();
-        Dir::make(&path)?;
-        Dir::open(&path)?;
-        Ok(Self { path })
+    /// When something cannot be made, or is not this process's user's alone.
+    pub fn open(state: impl Into<PathBuf>, keys: KeyRing) -> Result<Self, StoreError> {
+        let state = state.into();
+        let [records, watermarks] = ["mfa", "watermarks"].map(|name| state.join(name));
+        for path in [&records, &watermarks] {
+            Dir::make(path)?;
+            Dir::open(path, Others::Shut)?;
+        }
+        let identity = Identity::of(&state)?;
+        Ok(Self {
+            state,
+            records,
+            watermarks,
+            inner: RwLock::new(Inner { identity, keys }),
+        })
     }
 
     /// Where the records lie.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.records
     }
 
-    fn load(dir: &Dir, names: &Names, uid: u32) -> Result<Option<Record>, StoreError> {
-        let Some(bytes) = dir.read(&names.record, MAX_BYTES)? else {
-            return Ok(None);
-        };
-        match Record::parse_any(&bytes, uid) {
-            Ok(record) => Ok(Some(record)),
-            Err(source) => Err(dir.bad_record(names, source)),
+    fn inner(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opened anew each time: a store that was moved away or unmounted is noticed.
+    fn place(&self, uid: u32) -> Result<Place, StoreError> {
+        Ok(Place {
+            records: Dir::open(&self.records, Others::Shut)?,
+            watermarks: Dir::open(&self.watermarks, Others::Shut)?,
+            uid,
+            record: format!("{uid}.json"),
+            watermark: uid.to_string(),
+            lock: format!("{uid}.lock"),
+            fresh: format!("{uid}.new"),
+        })
+    }
+
+    /// Reads without the lock: a rename shows the old record or the new one.
+    fn look(&self, uid: u32) -> Result<Option<Record>, StoreError> {
+        let place = self.place(uid)?;
+        let inner = self.inner();
+        let envelope = inner.envelope();
+        let seen = place.load(&envelope).or_else(|_| {
+            // Between its two files two others may have been written: look again while nobody writes.
+            let _held = place.lock()?;
+            place.load(&envelope)
+        });
+        Ok(seen?.record)
+    }
+
+    fn uids(&self) -> Result<Vec<u32>, StoreError> {
+        Dir::open(&self.records, Others::Shut)?.uids()
+    }
+
+    /// Seals one record with the first key; whether it was sealed otherwise.
+    fn seal_one(&self, uid: u32) -> Result<bool, StoreError> {
+        let place = self.place(uid)?;
+        let inner = self.inner();
+        let envelope = inner.envelope();
+        let _held = place.lock()?;
+        let found = place.load(&envelope)?;
+        match &found.record {
+            Some(record) if !found.current => {
+                place.write(&envelope, found.at, record)?;
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 
-    fn load_of(dir: &Dir, names: &Names, who: &Who) -> Result<Option<Record>, StoreError> {
-        let record = Self::load(dir, names, who.uid)?;
-        match record {
-            Some(record) if record.who() != *who => Err(dir.bad_record(
-                names,
-                RecordError::SomebodyElses {
-                    found: record.who(),
-                    wanted: who.clone(),
-                },
-            )),
-            record => Ok(record),
+    /// Seals with the first key what is sealed otherwise or not at all; from then on nothing is read that
+    /// is not sealed, and the other keys are forgotten.
+    ///
+    /// # Errors
+    /// When there is no key, or a record could not be written; some are sealed anew then.
+    pub fn seal_all(&self) -> Result<Resealed, StoreError> {
+        if self.inner().keys.is_empty() {
+            let path = self.records.display().to_string();
+            return Err(StoreError::NoKey { path });
         }
+        let mut done = Resealed::default();
+        for uid in self.uids()? {
+            match self.seal_one(uid) {
+                Ok(true) => done.sealed += 1,
+                Ok(false) => done.current += 1,
+                Err(e @ (StoreError::Record { .. } | StoreError::Untrusted { .. })) => {
+                    done.refused.push((uid, e));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        let identity = Identity::change(&self.state, |identity| identity.sealed = true)?;
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        inner.identity = identity;
+        inner.keys.keep_newest();
+        Ok(done)
     }
 }
 
 impl Store for FileStore {
-    fn update<T>(
-        &self,
-        who: &Who,
-        mut change: impl FnMut(&mut Option<Record>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let names = Names::of(who.uid);
-        // Opened anew each time: a store that was moved away or unmounted is noticed.
-        let dir = Dir::open(&self.path)?;
-        let _held = dir.lock(&names)?;
-        let mut record = Self::load_of(&dir, &names, who)?;
+    fn change(&self, who: &Who, change: &mut Change<'_>) -> Result<(), StoreError> {
+        let place = self.place(who.uid)?;
+        let inner = self.inner();
+        let envelope = inner.envelope();
+        let _held = place.lock()?;
+        let mut found = place.load_of(&envelope, who)?;
         let to_bytes = |record: &Record| {
             record
-                .to_bytes()
-                .map_err(|source| dir.bad_record(&names, source))
+                .body_to_bytes()
+                .map_err(|e| place.bad(RecordError::Malformed(e)))
         };
+        let mut record = found.record.take();
         let before = record.as_ref().map(to_bytes).transpose()?;
-        let result = change(&mut record)?;
-        let after = record.as_ref().map(to_bytes).transpose()?;
-        match after {
-            Some(after) if before.as_ref() != Some(&after) => dir.replace(&names, &after)?,
-            None if before.is_some() => dir.remove(&names)?,
-            _ => {}
+        change(&mut record)?;
+        match &record {
+            Some(after) if before.as_ref() != Some(&to_bytes(after)?) => {
+                place.write(&envelope, found.at, after)
+            }
+            None if before.is_some() => {
+                let At { mark, serial, .. } = found.at;
+                place.remove(watermark::after(Some(mark), Some(serial)))
+            }
+            _ => Ok(()),
         }
-        Ok(result)
     }
 
     fn read(&self, who: &Who) -> Result<Option<Record>, StoreError> {
-        // No lock: a rename shows the old record or the new one.
-        Self::load_of(&Dir::open(&self.path)?, &Names::of(who.uid), who)
+        match self.look(who.uid)? {
+            Some(record) if record.who() != *who => {
+                Err(self.place(who.uid)?.somebody_elses(record.who(), who))
+            }
+            record => Ok(record),
+        }
     }
 
     fn read_all(&self) -> Result<PerUser<Record>, StoreError> {
-        let dir = Dir::open(&self.path)?;
         let mut records = Vec::new();
-        for uid in dir.uids()? {
-            match Self::load(&dir, &Names::of(uid), uid) {
+        for uid in self.uids()? {
+            match self.look(uid) {
                 Ok(Some(record)) => records.push((uid, Ok(record))),
                 // Reset while we looked.
                 Ok(None) => {}
@@ -113,5 +348,50 @@ impl Store for FileStore {
             }
         }
         Ok(records)
+    }
+
+    fn forget(&self, who: &Who) -> Result<(), StoreError> {
+        let place = self.place(who.uid)?;
+        let _held = place.lock()?;
+        let Some(bytes) = place.bytes()? else {
+            return Ok(());
+        };
+        let outside = envelope::outside(&bytes);
+        if let Some((found, _)) = &outside
+            && found.uid == who.uid
+            && found.user != who.user
+        {
+            return Err(place.somebody_elses(found.clone(), who));
+        }
+        // One that cannot be read has still been written over and over.
+        let mark = match place.mark() {
+            Ok(mark) => Some(mark.map_or(0, |mark| mark.serial)),
+            Err(StoreError::Record { .. }) => None,
+            Err(e) => return Err(e),
+        };
+        place.remove(watermark::after(mark, outside.map(|(_, serial)| serial)))
+    }
+
+    fn serial(&self, who: &Who) -> Result<u64, StoreError> {
+        let place = self.place(who.uid)?;
+        let _held = place.lock()?;
+        let mark = place.mark()?.map_or(0, |mark| mark.serial);
+        let record = place.bytes()?.and_then(|bytes| envelope::outside(&bytes));
+        Ok(record.map_or(mark, |(_, serial)| serial.max(mark)))
+    }
+
+    fn host(&self) -> HostId {
+        self.inner().identity.host
+    }
+
+    fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError> {
+        {
+            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            if keys.is_empty() || !keys.holds_all_of(&inner.keys) {
+                return Err(StoreError::KeysMissing);
+            }
+            inner.keys = keys;
+        }
+        self.seal_all()
     }
 }

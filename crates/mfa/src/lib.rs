@@ -3,9 +3,12 @@
 //! What this crate promises is invariant 3: a code is accepted at most once,
 //! ever, under any concurrency. It rests on two things. Every change of a
 //! user's state is a method of [`Record`], and every record is changed inside
-//! [`Store::update`], which holds the record exclusively from reading it until
+//! [`Store::change`], which holds the record exclusively from reading it until
 //! the change is durable. A verdict that could not be made durable is an error,
 //! and an error is a refusal.
+//!
+//! A record lies sealed, and says of which host and of which write it is: a copy
+//! is useless elsewhere, and refused later.
 //!
 //! Nothing here reads the clock or the environment, logs, or decides who needs
 //! a second factor. Time comes in as an argument; secrets leave only through
@@ -14,7 +17,10 @@
 #![forbid(unsafe_code)]
 
 mod enrol;
+mod envelope;
 mod file_store;
+mod host_id;
+mod keys;
 mod limits;
 mod record;
 mod recovery;
@@ -22,6 +28,7 @@ mod store;
 mod throttle;
 mod totp;
 mod verify;
+mod watermark;
 
 #[cfg(test)]
 mod tests;
@@ -31,10 +38,12 @@ pub use enrol::{
     list, new_recovery_codes, reset, status, unlock,
 };
 pub use file_store::{FileStore, LOCK_WAIT};
+pub use host_id::{HostId, HostIdError};
+pub use keys::{KeyRing, KeyRingError};
 pub use limits::Limits;
 pub use record::{Record, RecordError};
 pub use recovery::{CODES, as_if, is_recovery_code};
-pub use store::{PerUser, Store, StoreError, Who};
+pub use store::{Change, PerUser, Resealed, Store, StoreError, Update, Who};
 pub use throttle::{Lock, Place};
 pub use totp::{Algorithm, Params, code_at};
 pub use verify::{Method, Verdict, verify};

@@ -5,6 +5,8 @@
 //! counts unless a right code follows, a lock-out neither takes codes nor
 //! grows. A record that is not exactly what this program writes is refused.
 
+use crate::envelope;
+use crate::host_id::HostId;
 use crate::limits::Limits;
 use crate::recovery::{self, RecoveryCodes, Spent};
 use crate::store::{StoreError, Who};
@@ -15,11 +17,8 @@ use jump_proto::Secret;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// The record format this program writes and reads.
-const VERSION: u32 = 1;
-
 /// No record is nearly this large; a file that is larger is not one.
-pub(crate) const MAX_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_BYTES: usize = 32 * 1024;
 
 /// A typed text longer than this is wrong without being looked at.
 const MAX_TYPED: usize = 64;
@@ -33,7 +32,7 @@ pub enum RecordError {
     /// Well-formed, but something in it cannot be.
     #[error("damaged: {0}")]
     Damaged(&'static str),
-    /// A record of somebody else, or from another host.
+    /// A record of somebody else.
     #[error("is the record of {found}, not of {wanted}")]
     SomebodyElses {
         /// Whose it says it is.
@@ -41,12 +40,57 @@ pub enum RecordError {
         /// Whose it should be.
         wanted: Who,
     },
+    /// A record of another host.
+    #[error(
+        "is of the host {found}, this is {wanted}: a copy from there would be good for codes that were used there"
+    )]
+    OtherHosts {
+        /// The host it says it is of.
+        found: HostId,
+        /// This one.
+        wanted: HostId,
+    },
+    /// An old copy: codes that were used since would be good again.
+    #[error("is an old copy: it is number {serial}, number {last} was written since")]
+    Restored {
+        /// The copy's number.
+        serial: u64,
+        /// The number of the last write.
+        last: u64,
+    },
+    /// Not the record that was written last, although newer than its watermark.
+    #[error(
+        "is number {serial}, but the last write that is remembered was number {last}: its watermark is an old copy, or gone"
+    )]
+    Ahead {
+        /// The record's number.
+        serial: u64,
+        /// The number of the last write.
+        last: u64,
+    },
+    /// A record from before this host sealed its records, or one put there by hand.
+    #[error("is not sealed, and this host has sealed all of its records")]
+    NotSealed,
+    /// Sealed with a key that is not at hand.
+    #[error("is sealed with the key {0}, which this host does not have")]
+    NoKey(String),
+}
+
+impl RecordError {
+    /// Whether it is a sound record of another time or place: what a replay is made with.
+    #[must_use]
+    pub fn is_replay(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherHosts { .. } | Self::Restored { .. } | Self::Ahead { .. } | Self::NotSealed
+        )
+    }
 }
 
 /// An authenticator: its key, what it must know, how far it has been used, and the recovery codes given with it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Factor {
+pub(crate) struct Factor {
     params: Params,
     secret: Secret,
     enrolled_s: i64,
@@ -87,137 +131,105 @@ impl From<&NewFactor> for Factor {
     }
 }
 
-/// One user's second factor. Its fields are private: it changes only by the rules of this crate.
-#[derive(Serialize, Deserialize)]
+/// What is remembered of one user: the inside of a record. New fields have a default, so that older records are read.
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
-    version: u32,
-    uid: u32,
-    user: String,
+pub(crate) struct Body {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    active: Option<Factor>,
+    pub(crate) active: Option<Factor>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pending: Option<Factor>,
-    /// Only in records of releases that counted wrong codes for the user as a whole.
-    #[serde(default)]
-    failures: u32,
-    /// Likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    locked_until_s: Option<i64>,
+    pub(crate) pending: Option<Factor>,
     #[serde(default, skip_serializing_if = "Throttle::is_empty")]
-    throttle: Throttle,
+    pub(crate) throttle: Throttle,
+}
+
+/// One user's second factor. Its fields are private: it changes only by the rules of this crate.
+pub struct Record {
+    who: Who,
+    body: Body,
 }
 
 impl Record {
     pub(crate) fn new(who: &Who) -> Self {
-        Self {
-            version: VERSION,
-            uid: who.uid,
-            user: who.user.clone(),
-            active: None,
-            pending: None,
-            failures: 0,
-            locked_until_s: None,
-            throttle: Throttle::default(),
-        }
+        Self::of(who.clone(), Body::default())
     }
 
-    /// Reads a record and checks that it is sound and `who`'s.
-    ///
-    /// # Errors
-    /// When it is not.
-    pub fn parse(bytes: &[u8], who: &Who) -> Result<Self, RecordError> {
-        let record = Self::parse_any(bytes, who.uid)?;
-        if record.user != who.user {
-            return Err(RecordError::SomebodyElses {
-                found: record.who(),
-                wanted: who.clone(),
-            });
-        }
-        Ok(record)
+    pub(crate) fn of(who: Who, body: Body) -> Self {
+        Self { who, body }
     }
 
-    /// Reads a record of which only the key is known.
-    ///
-    /// # Errors
-    /// When it is not sound, or not that uid's.
-    pub fn parse_any(bytes: &[u8], uid: u32) -> Result<Self, RecordError> {
-        let mut record: Self = serde_json::from_slice(bytes)?;
-        if record.version != VERSION {
-            return Err(RecordError::Damaged("it is of another release (version)"));
-        }
-        if record.uid != uid {
-            let wanted = Who {
-                uid,
-                user: record.user.clone(),
-            };
-            return Err(RecordError::SomebodyElses {
-                found: record.who(),
-                wanted,
-            });
-        }
-        let factors = [&record.active, &record.pending];
-        let problem = factors.into_iter().flatten().find_map(Factor::problem);
-        if let Some(problem) = problem.or_else(|| record.throttle.problem()) {
-            return Err(RecordError::Damaged(problem));
-        }
-        if record.failures > 0 || record.locked_until_s.is_some() {
-            record.throttle = Throttle::of_the_whole_user(record.failures, record.locked_until_s);
-            (record.failures, record.locked_until_s) = (0, None);
-        }
-        Ok(record)
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
     }
 
-    /// The bytes to store. Wiped when dropped.
-    ///
-    /// # Errors
-    /// Only when memory is short.
-    pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, RecordError> {
-        // Sized beforehand: a buffer that grows leaves copies of the secret behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
-        serde_json::to_writer_pretty(&mut *bytes, self)?;
-        bytes.push(b'\n');
+    /// The inside of the record. Wiped when dropped.
+    pub(crate) fn body_to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        let mut bytes = envelope::buffer();
+        serde_json::to_writer(&mut *bytes, &self.body)?;
         Ok(bytes)
+    }
+
+    /// What in it cannot be, if anything.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let factors = [&self.body.active, &self.body.pending];
+        let problem = factors.into_iter().flatten().find_map(Factor::problem);
+        problem.or_else(|| self.body.throttle.problem())
     }
 
     /// Whose record it is.
     #[must_use]
     pub fn who(&self) -> Who {
-        Who {
-            uid: self.uid,
-            user: self.user.clone(),
-        }
+        self.who.clone()
     }
 
     pub(crate) fn is_enrolled(&self) -> bool {
-        self.active.is_some()
+        self.body.active.is_some()
     }
 
     pub(crate) fn is_pending(&self) -> bool {
-        self.pending.is_some()
+        self.body.pending.is_some()
     }
 
     pub(crate) fn recovery_codes_left(&self) -> u32 {
-        self.active.as_ref().map_or(0, |f| f.recovery.left())
+        self.body.active.as_ref().map_or(0, |f| f.recovery.left())
     }
 
     pub(crate) fn failures(&self) -> u32 {
-        self.throttle.failures()
+        self.body.throttle.failures()
     }
 
     pub(crate) fn locks(&self, now_s: i64) -> Vec<Lock> {
-        self.throttle.locks(now_s)
+        self.body.throttle.locks(now_s)
     }
 
     /// What the codes of the authenticator in force are made with.
     pub(crate) fn params(&self) -> Option<Params> {
-        self.active.as_ref().map(|f| f.params)
+        self.body.active.as_ref().map(|f| f.params)
     }
 
     /// The step accepted last, if any.
     #[must_use]
     pub fn last_step(&self) -> Option<u64> {
-        self.active.as_ref()?.last_step
+        self.body.active.as_ref()?.last_step
+    }
+
+    /// Where the step accepted last begins, in seconds since the Unix epoch.
+    pub(crate) fn accepted_s(&self) -> Option<u64> {
+        let factor = self.body.active.as_ref()?;
+        Some(
+            factor
+                .last_step?
+                .saturating_mul(u64::from(factor.params.period_s)),
+        )
+    }
+
+    /// How many seconds the clock is behind the last accepted code, where that is more than the window bears.
+    pub(crate) fn clock_behind_s(&self, now_s: i64) -> Option<u64> {
+        let factor = self.body.active.as_ref()?;
+        let now_s = u64::try_from(now_s).unwrap_or(0);
+        let ahead =
+            factor.last_step? > totp::step_at(&factor.params, now_s).saturating_add(totp::SKEW);
+        ahead.then(|| self.accepted_s().unwrap_or(0).saturating_sub(now_s))
     }
 
     /// Judges what the user typed at `place`.
@@ -228,11 +240,11 @@ impl Record {
         now_s: i64,
         limits: &Limits,
     ) -> Result<Verdict, StoreError> {
-        if self.active.is_none() {
+        if self.body.active.is_none() {
             recovery::as_if(typed)?;
             return Ok(Verdict::NotEnrolled);
         }
-        if let Some(until_s) = self.throttle.hold(place, now_s, limits) {
+        if let Some(until_s) = self.body.throttle.hold(place, now_s, limits) {
             recovery::as_if(typed)?;
             return Ok(Verdict::Locked {
                 until_ms: until_s.saturating_mul(1000),
@@ -241,13 +253,13 @@ impl Record {
         let typed = typed.trim_end_matches(['\r', '\n']);
         match self.check(typed, now_s)? {
             Checked::Right(method) => {
-                self.throttle.right(place, now_s);
+                self.body.throttle.right(place, now_s);
                 Ok(Verdict::Accepted { method })
             }
             // Who repeats a right code guesses nothing, so it counts as no failure.
             Checked::Again => Ok(Verdict::Replayed),
             Checked::Wrong => {
-                let Borne { failures, left } = self.throttle.wrong(place, now_s, limits);
+                let Borne { failures, left } = self.body.throttle.wrong(place, now_s, limits);
                 Ok(Verdict::Wrong { failures, left })
             }
         }
@@ -255,7 +267,12 @@ impl Record {
 
     fn check(&mut self, typed: &str, now_s: i64) -> Result<Checked, StoreError> {
         let now_unix_s = u64::try_from(now_s).map_err(|_| StoreError::Clock)?;
-        let Some(factor) = self.active.as_mut().filter(|_| typed.len() <= MAX_TYPED) else {
+        let Some(factor) = self
+            .body
+            .active
+            .as_mut()
+            .filter(|_| typed.len() <= MAX_TYPED)
+        else {
             return Ok(Checked::Wrong);
         };
         // The form alone decides which check is made.
@@ -274,27 +291,27 @@ impl Record {
 
     /// Puts a new authenticator in force at once.
     pub(crate) fn enrol(&mut self, new: &NewFactor) {
-        self.active = Some(new.into());
-        self.pending = None;
+        self.body.active = Some(new.into());
+        self.body.pending = None;
         self.unlock();
     }
 
     /// Keeps a new authenticator until a code of it comes; the one in force stays.
     pub(crate) fn enrol_pending(&mut self, new: &NewFactor) {
-        self.pending = Some(new.into());
+        self.body.pending = Some(new.into());
     }
 
     /// Puts the pending authenticator in force if `typed` is its code. That code is used up by it.
     pub(crate) fn confirm(&mut self, typed: &str, now_s: i64) -> Result<Option<bool>, StoreError> {
         let now_unix_s = u64::try_from(now_s).map_err(|_| StoreError::Clock)?;
-        let Some(pending) = self.pending.as_mut() else {
+        let Some(pending) = self.body.pending.as_mut() else {
             return Ok(None);
         };
         let typed = typed.trim_end_matches(['\r', '\n']);
         let right = totp::TypedCode::parse(typed, &pending.params)
             .is_some_and(|code| matches!(pending.check_code(&code, now_unix_s), Checked::Right(_)));
         if right {
-            self.active = self.pending.take();
+            self.body.active = self.body.pending.take();
             self.unlock();
         }
         Ok(Some(right))
@@ -302,12 +319,12 @@ impl Record {
 
     /// Ends every lock-out and forgets the failures.
     pub(crate) fn unlock(&mut self) {
-        self.throttle.clear();
+        self.body.throttle.clear();
     }
 
     /// Replaces the recovery codes; `false` when there is no authenticator to go with them.
     pub(crate) fn replace_recovery_codes(&mut self, codes: &RecoveryCodes) -> bool {
-        match &mut self.active {
+        match &mut self.body.active {
             Some(factor) => {
                 factor.recovery = codes.clone();
                 true

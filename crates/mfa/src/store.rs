@@ -5,8 +5,10 @@
 //! step, spending a recovery code, counting a failure and holding a lock-out
 //! are all such changes, so a store shared by several bastions (a row lock, a
 //! compare-and-swap) can take the place of local files, and the rules in
-//! [`Record`] stay the same.
+//! [`Record`] stay the same. The tests are told over a store of each kind.
 
+use crate::host_id::HostId;
+use crate::keys::KeyRing;
 use crate::record::{Record, RecordError};
 use std::time::Duration;
 
@@ -62,6 +64,18 @@ pub enum StoreError {
         /// What is wrong with it.
         source: RecordError,
     },
+    /// Nothing may be written that is not sealed, and there is no key to seal it with.
+    #[error("there is no key to seal {path} with; run `jumpctl setup`")]
+    NoKey {
+        /// What was to be written.
+        path: String,
+    },
+    /// New keys that leave out one that may be in use.
+    #[error("the new keys do not hold the ones in use; nothing was sealed anew")]
+    KeysMissing,
+    /// A record could not be sealed.
+    #[error("cannot seal a record")]
+    Seal,
     /// There is nothing to change: the user has no second factor.
     #[error("{0} has no second factor enrolled; run `jumpctl mfa enroll` first")]
     NotEnrolled(Who),
@@ -74,6 +88,14 @@ pub enum StoreError {
     /// The clock shows a time before 1970.
     #[error("the clock shows a time before 1970; set it first")]
     Clock,
+}
+
+impl StoreError {
+    /// Whether a record was refused because it is of another time or host.
+    #[must_use]
+    pub fn is_replay(&self) -> bool {
+        matches!(self, Self::Record { source, .. } if source.is_replay())
+    }
 }
 
 impl From<getrandom::Error> for StoreError {
@@ -91,24 +113,36 @@ impl From<argon2::Error> for StoreError {
 /// Something about each user, by uid; what could not be had for one user stands in that user's place.
 pub type PerUser<T> = Vec<(u32, Result<T, StoreError>)>;
 
-/// Where second-factor state lives.
-pub trait Store {
+/// A change of one user's record. `None` before it: there is no record; `None` after it: there shall be none.
+pub type Change<'c> = dyn FnMut(&mut Option<Record>) -> Result<(), StoreError> + 'c;
+
+/// Where second-factor state lives, and the only way to it.
+///
+/// Callers hold `impl Store` or `dyn Store` and know nothing of files. What a
+/// store must be able to do is little: keep bytes and a number per user,
+/// replace both if the number is still the expected one, and say so only when
+/// it is durable. What is done with it stands elsewhere, for all stores alike:
+///
+/// | operation | where |
+/// |---|---|
+/// | compare and advance a step, spend a recovery code, count a failure, hold a lock-out | [`crate::verify`], one [`Store::change`] |
+/// | put an authenticator in force, end a lock-out, new recovery codes | [`crate::begin_enrolment`] and its neighbours, one [`Store::change`] each |
+/// | forget a user, whatever is there | [`Store::forget`] |
+/// | new keys | [`Store::rekey`] |
+pub trait Store: std::fmt::Debug + Send + Sync {
     /// Changes one user's record: nobody else reads it to change it until this
     /// returns, and what `change` left there is durable when this returns `Ok`.
-    /// `None` before the change means that there is no record; `None` after it
-    /// removes the record. An `Err` from `change` leaves the record as it was.
+    /// An `Err` from `change` leaves the record as it was. Use [`Update::update`]
+    /// for a change that has a result.
     ///
     /// A store that detects collisions instead of preventing them may call
     /// `change` more than once, each time with the record as it then is; only
-    /// the last call's result counts.
+    /// the last call counts.
     ///
     /// # Errors
     /// Anything that keeps the record from being read, trusted, or made durable.
-    fn update<T>(
-        &self,
-        who: &Who,
-        change: impl FnMut(&mut Option<Record>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError>;
+    /// A record of another time or host is such a thing ([`RecordError::is_replay`]).
+    fn change(&self, who: &Who, change: &mut Change<'_>) -> Result<(), StoreError>;
 
     /// Reads one user's record, to show it.
     ///
@@ -121,4 +155,85 @@ pub trait Store {
     /// # Errors
     /// When the list itself cannot be had.
     fn read_all(&self) -> Result<PerUser<Record>, StoreError>;
+
+    /// Removes the record of `who`, also one that cannot be trusted, so that no copy of it is ever
+    /// good again. Only a sound record of somebody else's with the same uid is left.
+    ///
+    /// # Errors
+    /// When it is somebody else's, or cannot be removed for good.
+    fn forget(&self, who: &Who) -> Result<(), StoreError>;
+
+    /// How often the record of `who` was written, one that is gone included.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn serial(&self, who: &Who) -> Result<u64, StoreError>;
+
+    /// The identity that this store's records carry.
+    fn host(&self) -> HostId;
+
+    /// Seals and opens with `keys` from now on, and seals with the first of them every record that is
+    /// sealed otherwise or not at all. Records that cannot be opened stay as they are and are named.
+    ///
+    /// # Errors
+    /// When `keys` lacks one that is in use, or a record could not be written; some are sealed anew then.
+    fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError>;
+}
+
+/// What [`Store::rekey`] did.
+#[derive(Debug, Default)]
+pub struct Resealed {
+    /// Records sealed anew.
+    pub sealed: usize,
+    /// Records that were sealed with the first key already.
+    pub current: usize,
+    /// Records that cannot be opened or trusted, by uid; they are refused at a login as well.
+    pub refused: Vec<(u32, StoreError)>,
+}
+
+/// [`Store::change`] with a result.
+pub trait Update: Store {
+    /// Changes one user's record, and returns what the change that counted returned.
+    ///
+    /// # Errors
+    /// As [`Store::change`].
+    fn update<T>(
+        &self,
+        who: &Who,
+        mut change: impl FnMut(&mut Option<Record>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut result = None;
+        self.change(who, &mut |slot| {
+            result = Some(change(slot)?);
+            Ok(())
+        })?;
+        // A store that says `Ok` has called the change.
+        result.ok_or_else(|| StoreError::NotEnrolled(who.clone()))
+    }
+}
+
+impl<S: Store + ?Sized> Update for S {}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn change(&self, who: &Who, change: &mut Change<'_>) -> Result<(), StoreError> {
+        (**self).change(who, change)
+    }
+    fn read(&self, who: &Who) -> Result<Option<Record>, StoreError> {
+        (**self).read(who)
+    }
+    fn read_all(&self) -> Result<PerUser<Record>, StoreError> {
+        (**self).read_all()
+    }
+    fn forget(&self, who: &Who) -> Result<(), StoreError> {
+        (**self).forget(who)
+    }
+    fn serial(&self, who: &Who) -> Result<u64, StoreError> {
+        (**self).serial(who)
+    }
+    fn host(&self) -> HostId {
+        (**self).host()
+    }
+    fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError> {
+        (**self).rekey(keys)
+    }
 }

@@ -1,15 +1,18 @@
-//! Stories told over a real store in a temporary directory, and over one in memory.
+//! Stories told over a real store in a temporary directory, and over one that bastions could share.
 
 mod concurrency;
 mod crash;
+mod every_call;
 mod faults;
 mod properties;
+mod replays;
+mod shared;
 mod stories;
 mod throttling;
 
 use crate::*;
-use std::collections::HashMap;
-use std::sync::Mutex;
+use shared::Shared;
+use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -35,12 +38,36 @@ struct Temporary {
 
 fn temporary() -> Temporary {
     let dir = tempfile::tempdir().unwrap();
-    let store = FileStore::open(dir.path().join("mfa")).unwrap();
+    let store = open(dir.path());
     Temporary { store, dir }
 }
 
+/// One on a host that was never set up, and so has no key.
+fn temporary_without_key() -> Temporary {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileStore::open(dir.path(), KeyRing::none()).unwrap();
+    Temporary { store, dir }
+}
+
+/// The one key of all tests, which processes share.
+const KEY: &str =
+    "0011223344556677:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
+
+fn keys() -> KeyRing {
+    KeyRing::parse(KEY).unwrap()
+}
+
+fn open(state: impl Into<PathBuf>) -> FileStore {
+    FileStore::open(state, keys()).unwrap()
+}
+
+/// Alice's record and watermark.
+fn files(t: &Temporary) -> [PathBuf; 2] {
+    ["mfa/70001.json", "watermarks/70001"].map(|name| t.dir.path().join(name))
+}
+
 /// Enrols alice at once and returns her key and recovery codes.
-fn enrol<S: Store>(store: &S) -> (String, Vec<String>) {
+fn enrol<S: Store + ?Sized>(store: &S) -> (String, Vec<String>) {
     let new = begin_enrolment(store, &alice(), "bastion", NOW, false).unwrap();
     let codes = new.recovery_codes.iter().map(|c| c.expose().to_owned());
     (new.secret_base32.expose().to_owned(), codes.collect())
@@ -67,7 +94,7 @@ fn desk() -> Place {
 }
 
 /// [`crate::verify`] of what is typed at her desk.
-fn verify<S: Store>(
+fn verify<S: Store + ?Sized>(
     store: &S,
     who: &Who,
     typed: &str,
@@ -77,7 +104,7 @@ fn verify<S: Store>(
     crate::verify(store, who, &desk(), typed, at, limits)
 }
 
-fn ask<S: Store>(store: &S, typed: &str, at: i64) -> Verdict {
+fn ask<S: Store + ?Sized>(store: &S, typed: &str, at: i64) -> Verdict {
     verify(store, &alice(), typed, at, &LIMITS).unwrap()
 }
 
@@ -90,39 +117,5 @@ fn totp() -> Verdict {
 fn recovery(left: u32) -> Verdict {
     Verdict::Accepted {
         method: Method::Recovery { left },
-    }
-}
-
-/// The same promises kept another way: the trait is all that a store has to fulfil.
-#[derive(Default)]
-struct InMemory(Mutex<HashMap<u32, Vec<u8>>>);
-
-impl Store for InMemory {
-    fn update<T>(
-        &self,
-        who: &Who,
-        mut change: impl FnMut(&mut Option<Record>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut all = self.0.lock().unwrap();
-        let mut record = all.get(&who.uid).map(|b| Record::parse(b, who).unwrap());
-        let result = change(&mut record)?;
-        match record {
-            Some(record) => all.insert(who.uid, record.to_bytes().unwrap().to_vec()),
-            None => all.remove(&who.uid),
-        };
-        Ok(result)
-    }
-
-    fn read(&self, who: &Who) -> Result<Option<Record>, StoreError> {
-        let all = self.0.lock().unwrap();
-        Ok(all.get(&who.uid).map(|b| Record::parse(b, who).unwrap()))
-    }
-
-    fn read_all(&self) -> Result<PerUser<Record>, StoreError> {
-        let all = self.0.lock().unwrap();
-        let each = all.iter();
-        Ok(each
-            .map(|(uid, b)| (*uid, Ok(Record::parse_any(b, *uid).unwrap())))
-            .collect())
     }
 }

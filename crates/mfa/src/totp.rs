@@ -12,7 +12,7 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 /// Steps accepted before and after the present one (RFC 6238 section 5.2 recommends at most one).
-const SKEW: u64 = 1;
+pub(crate) const SKEW: u64 = 1;
 
 /// Length of a new key in bytes: the hash's own (RFC 6238 section 5.1).
 pub(crate) fn key_length(algorithm: Algorithm) -> usize {

@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::recovery;
-use crate::store::{Store, StoreError, Who};
+use crate::store::{Store, StoreError, Update, Who};
 use crate::throttle::Place;
 
 /// How a second factor was given.
@@ -61,7 +61,7 @@ pub enum Verdict {
 ///
 /// # Errors
 /// When the user's record cannot be read, trusted, locked in time or made durable.
-pub fn verify<S: Store>(
+pub fn verify<S: Store + ?Sized>(
     store: &S,
     who: &Who,
     place: &Place,

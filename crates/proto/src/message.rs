@@ -529,6 +529,12 @@ pub struct MfaUser {
     /// Lock-outs in force.
     #[serde(default)]
     pub locks: Vec<MfaLock>,
+    /// How many seconds the clock is behind the last accepted code, where that is more than the window bears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_behind_s: Option<u64>,
+    /// Why the record is refused, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<MfaProblem>,
 }
 
 /// A lock-out after wrong codes.
@@ -540,6 +546,15 @@ pub struct MfaLock {
     pub source: Option<String>,
     /// Until when.
     pub until_ms: i64,
+}
+
+/// Why a record of a second factor is refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MfaProblem {
+    /// In one word.
+    pub reason: Reason,
+    /// What is wrong, where, and what to do.
+    pub text: String,
 }
 
 /// A live session.

@@ -22,8 +22,6 @@ pub const CURRENT: &str = "/var/lib/jump/current";
 pub const ACCOUNTS: &str = "/var/lib/jump/accounts";
 /// `authorized_keys` lines of every policy user, read by `jump-keys` (`jumpd:jump-keys`, 0640).
 pub const KEYS: &str = "/var/lib/jump/keys";
-/// Second-factor records (`jumpd`, 0700).
-pub const MFA: &str = "/var/lib/jump/mfa";
 /// Programs that are not in anyone's `PATH`.
 pub const LIBEXEC: &str = "/usr/lib/jump";
 /// Home of every policy user: empty, owned by root.

@@ -164,6 +164,10 @@ reasons! {
     WrongCode => "wrong_code",
     /// A code that had been used.
     ReplayedCode => "replayed_code",
+    /// The record of the second factor is an old copy: it was written again since.
+    RestoredRecord => "restored_record",
+    /// The record of the second factor is of another host.
+    ForeignRecord => "foreign_record",
     /// No second factor is enrolled.
     NotEnrolled => "not_enrolled",
     /// Too many wrong codes.

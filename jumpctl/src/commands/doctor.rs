@@ -347,6 +347,26 @@ fn second_factors(jumpd: &Jumpd, findings: &mut Findings) {
         // Told above, as jumpd's silence.
         Err(_) => return,
     };
+    for user in &users {
+        if let Some(problem) = &user.problem {
+            findings.red(
+                CHECK,
+                format!(
+                    "{} is refused ({}): {}",
+                    user.user, problem.reason, problem.text
+                ),
+            );
+        }
+        if let Some(seconds) = user.clock_behind_s {
+            findings.red(
+                CHECK,
+                format!(
+                    "the clock is {seconds} s behind the last code that {} gave, so every code of theirs is refused; set the clock. If it had been ahead then: `jumpctl mfa enroll {}`",
+                    user.user, user.user
+                ),
+            );
+        }
+    }
     let named = |fits: &dyn Fn(&MfaUser) -> bool| -> Vec<&str> {
         let fitting = users.iter().filter(|user| fits(user));
         fitting.map(|user| user.user.as_str()).collect()
@@ -372,7 +392,11 @@ fn second_factors(jumpd: &Jumpd, findings: &mut Findings) {
         );
     }
     let missing = named(&|user| {
-        !user.enrolled && !user.automation && !user.security_key && gives_codes(user)
+        !user.enrolled
+            && !user.automation
+            && !user.security_key
+            && user.problem.is_none()
+            && gives_codes(user)
     });
     if missing.is_empty() {
         findings.ok(

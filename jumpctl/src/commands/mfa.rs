@@ -232,6 +232,9 @@ fn state(user: &MfaUser, zone: &TimeZone) -> String {
     if user.automation {
         return "none (automation)".to_owned();
     }
+    if let Some(problem) = &user.problem {
+        return format!("refused ({})", problem.reason);
+    }
     if !gives_codes(user) {
         return if user.security_key {
             "security key".to_owned()
@@ -323,6 +326,7 @@ fn grouped(secret: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jump_proto::MfaProblem;
 
     #[test]
     fn keys_are_typed_in_groups_of_four() {
@@ -358,6 +362,8 @@ mod tests {
             locks: Vec::new(),
             methods: vec![],
             security_key: false,
+            clock_behind_s: None,
+            problem: None,
         };
         let utc = TimeZone::UTC;
         assert_eq!(state(&user, &utc), "not enrolled");
@@ -377,6 +383,11 @@ mod tests {
         assert_eq!(state(&user, &utc), "security key");
         user.security_key = false;
         assert_eq!(state(&user, &utc), "no security key among the login keys");
+        user.problem = Some(MfaProblem {
+            reason: Reason::RestoredRecord,
+            text: "an old copy".into(),
+        });
+        assert_eq!(state(&user, &utc), "refused (restored_record)");
         user.automation = true;
         assert_eq!(state(&user, &utc), "none (automation)");
     }

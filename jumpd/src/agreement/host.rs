@@ -7,7 +7,7 @@ use crate::sessions::Sessions;
 use crate::state::{Applicant, Jumpd, given, new_id};
 use jiff::Timestamp;
 use jump_audit::{Journal, Kind, Memory};
-use jump_mfa::FileStore;
+use jump_mfa::{FileStore, KeyRing};
 use jump_policy::Policy;
 use jump_proto::{
     Channel, ExplainRequest, Explanation, JudgeRequest, Login, Reason, Reply, Request, SessionId,
@@ -111,7 +111,7 @@ impl Host {
         let mut jumpd = Jumpd::new(
             None,
             Sessions::load(state.path()).unwrap(),
-            FileStore::open(state.path().join("mfa")).unwrap(),
+            Box::new(FileStore::open(state.path(), KeyRing::generate().unwrap()).unwrap()),
             Journal::with_sinks(
                 &state.path().join("audit.chain"),
                 vec![Box::new(journal.clone())],

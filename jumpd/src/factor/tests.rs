@@ -4,7 +4,7 @@ use super::*;
 use crate::generation::Generation;
 use crate::sessions::Sessions;
 use jump_audit::{Journal, Memory};
-use jump_mfa::{FileStore, Params, Who, code_at};
+use jump_mfa::{FileStore, KeyRing, Params, Who, code_at};
 use jump_policy::Policy;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use tempfile::TempDir;
@@ -39,7 +39,7 @@ impl Host {
         let jumpd = Jumpd::new(
             None,
             Sessions::load(state.path()).unwrap(),
-            FileStore::open(state.path().join("mfa")).unwrap(),
+            Box::new(FileStore::open(state.path(), KeyRing::generate().unwrap()).unwrap()),
             Journal::with_sinks(
                 &state.path().join("audit.chain"),
                 vec![Box::new(journal.clone())],

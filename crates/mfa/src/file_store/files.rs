@@ -1,5 +1,6 @@
 //! The system calls under the file store, each on a descriptor and none on a path that could change meanwhile.
 
+use super::fault::before;
 use crate::record::RecordError;
 use crate::store::StoreError;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Stat};
@@ -18,25 +19,16 @@ const CAREFUL: OFlags = OFlags::NOFOLLOW
 
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// The file names of one user.
-pub(super) struct Names {
-    pub(super) record: String,
-    pub(super) lock: String,
-    /// The record being written; only ever touched under the lock.
-    fresh: String,
+/// Who else may look into a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Nobody.
+    Shut,
+    /// Whoever likes, as long as they write nothing.
+    MayRead,
 }
 
-impl Names {
-    pub(super) fn of(uid: u32) -> Self {
-        Self {
-            record: format!("{uid}.json"),
-            lock: format!("{uid}.lock"),
-            fresh: format!("{uid}.new"),
-        }
-    }
-}
-
-/// The store's directory, open and found to be ours alone.
+/// A directory of the store, open and found to be ours.
 pub(super) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
@@ -45,7 +37,7 @@ pub(super) struct Dir {
 impl Dir {
     /// Makes the directory unless it is there.
     pub(super) fn make(path: &Path) -> Result<(), StoreError> {
-        match rustix::fs::mkdir(path, Mode::RWXU) {
+        match before("mkdir").and_then(|()| rustix::fs::mkdir(path, Mode::RWXU)) {
             // It is there; whether it is a directory, and ours, is checked on opening it.
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(_) if path.exists() => Ok(()),
@@ -53,21 +45,20 @@ impl Dir {
         }
     }
 
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, others: Others) -> Result<Self, StoreError> {
         let name = || path.display().to_string();
-        let fd = rustix::fs::openat(
-            CWD,
-            path,
-            OFlags::RDONLY | OFlags::DIRECTORY | CAREFUL,
-            Mode::empty(),
-        )
-        .map_err(|e| io("open", name(), e))?;
-        let stat = rustix::fs::fstat(&fd).map_err(|e| io("stat", name(), e))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFUL;
+        let fd = before("openat")
+            .and_then(|()| rustix::fs::openat(CWD, path, flags, Mode::empty()))
+            .map_err(|e| io("open", name(), e))?;
+        let stat = before("fstat")
+            .and_then(|()| rustix::fs::fstat(&fd))
+            .map_err(|e| io("stat", name(), e))?;
         let dir = Self {
             fd,
             path: path.to_owned(),
         };
-        match not_ours(&stat) {
+        match not_ours(&stat, others) {
             Some(problem) => Err(StoreError::Untrusted {
                 path: name(),
                 problem,
@@ -92,9 +83,13 @@ impl Dir {
         // One byte more than may be, so that too much shows; sized beforehand,
         // because a buffer that grows leaves copies of the secret behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
-        File::from(fd)
-            .take(limit as u64 + 1)
-            .read_to_end(&mut bytes)
+        before("read")
+            .map_err(std::io::Error::from)
+            .and_then(|()| {
+                File::from(fd)
+                    .take(limit as u64 + 1)
+                    .read_to_end(&mut bytes)
+            })
             .map_err(|source| StoreError::Io {
                 action: "read",
                 path: self.path_of(name),
@@ -106,52 +101,62 @@ impl Dir {
         Ok(Some(bytes))
     }
 
-    /// The companion lock file, made when it is not there.
-    pub(super) fn open_lock(&self, names: &Names) -> Result<OwnedFd, StoreError> {
-        let fd = match self.open_at(&names.lock, OFlags::RDONLY | OFlags::CREATE, PRIVATE) {
+    /// A lock file, made when it is not there.
+    pub(super) fn open_lock(&self, name: &str) -> Result<OwnedFd, StoreError> {
+        let fd = match self.open_at(name, OFlags::RDONLY | OFlags::CREATE, PRIVATE) {
             Ok(fd) => fd,
-            Err(Errno::LOOP) => return Err(self.untrusted(&names.lock, "is a symbolic link")),
-            Err(e) => return Err(self.io("open", &names.lock, e)),
+            Err(Errno::LOOP) => return Err(self.untrusted(name, "is a symbolic link")),
+            Err(e) => return Err(self.io("open", name, e)),
         };
-        self.check(&names.lock, &fd)?;
+        self.check(name, &fd)?;
         Ok(fd)
     }
 
-    /// Puts `bytes` in the record's place, durably. The caller holds the lock.
-    pub(super) fn replace(&self, names: &Names, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Writes a new file beside those in use and flushes it; nothing is replaced yet. The caller holds the lock.
+    pub(super) fn prepare(&self, fresh: &str, bytes: &[u8]) -> Result<(), StoreError> {
         // Left behind by a crash, if it is there.
-        self.unlink(&names.fresh)?;
-        let written = self.write_fresh(names, bytes);
-        if written.is_err() {
-            // The first failure is the one to tell.
-            let _ = self.unlink(&names.fresh);
-        }
-        written?;
-        rustix::fs::renameat(&self.fd, &names.fresh, &self.fd, &names.record)
-            .map_err(|e| self.io("replace", &names.record, e))?;
+        self.unlink(fresh)?;
+        self.write_fresh(fresh, bytes)
+            .inspect_err(|_| self.discard(fresh))
+    }
+
+    /// Puts what was prepared in its place, durably. The caller holds the lock.
+    pub(super) fn put(&self, fresh: &str, name: &str) -> Result<(), StoreError> {
+        before("renameat")
+            .and_then(|()| rustix::fs::renameat(&self.fd, fresh, &self.fd, name))
+            .map_err(|e| self.io("replace", name, e))?;
         self.sync()
     }
 
-    fn write_fresh(&self, names: &Names, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Takes away what was prepared and is not wanted any more.
+    pub(super) fn discard(&self, fresh: &str) {
+        // The failure that led here is the one to tell; what stays is cleared away by the next write.
+        let _ = self.unlink(fresh);
+    }
+
+    fn write_fresh(&self, fresh: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let fd = self
-            .open_at(&names.fresh, create, PRIVATE)
-            .map_err(|e| self.io("create", &names.fresh, e))?;
+            .open_at(fresh, create, PRIVATE)
+            .map_err(|e| self.io("create", fresh, e))?;
         let mut file = File::from(fd);
         let failed = |action| {
             move |source| StoreError::Io {
                 action,
-                path: self.path_of(&names.fresh),
+                path: self.path_of(fresh),
                 source,
             }
         };
-        file.write_all(bytes).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("flush"))
+        write_in_two(&mut file, bytes).map_err(failed("write"))?;
+        before("fsync")
+            .map_err(std::io::Error::from)
+            .and_then(|()| file.sync_all())
+            .map_err(failed("flush"))
     }
 
-    /// Removes the record, durably. The caller holds the lock.
-    pub(super) fn remove(&self, names: &Names) -> Result<(), StoreError> {
-        self.unlink(&names.record)?;
+    /// Removes a file, durably. The caller holds the lock.
+    pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.unlink(name)?;
         self.sync()
     }
 
@@ -159,6 +164,7 @@ impl Dir {
     pub(super) fn uids(&self) -> Result<Vec<u32>, StoreError> {
         let list = |e| io("list", self.path.display().to_string(), e);
         let mut uids = Vec::new();
+        before("getdents64").map_err(list)?;
         for entry in rustix::fs::Dir::read_from(&self.fd).map_err(list)? {
             let entry = entry.map_err(list)?;
             let uid = entry
@@ -186,37 +192,44 @@ impl Dir {
         io(action, self.path_of(name), e)
     }
 
-    pub(super) fn bad_record(&self, names: &Names, source: RecordError) -> StoreError {
+    pub(super) fn bad(&self, name: &str, source: RecordError) -> StoreError {
         StoreError::Record {
-            path: self.path_of(&names.record),
+            path: self.path_of(name),
             source,
         }
     }
 
     fn open_at(&self, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        before("openat")?;
         rustix::fs::openat(&self.fd, name, flags | CAREFUL, mode)
     }
 
     fn unlink(&self, name: &str) -> Result<(), StoreError> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        let gone = before("unlinkat")
+            .and_then(|()| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()));
+        match gone {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(self.io("remove", name, e)),
         }
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        rustix::fs::fsync(&self.fd).map_err(|e| io("flush", self.path.display().to_string(), e))
+        before("fsync")
+            .and_then(|()| rustix::fs::fsync(&self.fd))
+            .map_err(|e| io("flush", self.path.display().to_string(), e))
     }
 
     fn check(&self, name: &str, fd: impl AsFd) -> Result<(), StoreError> {
-        let stat = rustix::fs::fstat(fd).map_err(|e| self.io("stat", name, e))?;
+        let stat = before("fstat")
+            .and_then(|()| rustix::fs::fstat(fd))
+            .map_err(|e| self.io("stat", name, e))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(self.untrusted(name, "is not a regular file"));
         }
         if stat.st_nlink > 1 {
             return Err(self.untrusted(name, "has a second name (hard link)"));
         }
-        match not_ours(&stat) {
+        match not_ours(&stat, Others::Shut) {
             Some(problem) => Err(StoreError::Untrusted {
                 path: self.path_of(name),
                 problem,
@@ -233,10 +246,24 @@ impl Dir {
     }
 }
 
+/// In two calls, so that a test can end between them what is not whole then.
+fn write_in_two(file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    for part in [first, second] {
+        before("write")?;
+        file.write_all(part)?;
+    }
+    Ok(())
+}
+
 /// What keeps a file or directory from being this process's user's alone.
-fn not_ours(stat: &Stat) -> Option<String> {
+fn not_ours(stat: &Stat, others: Others) -> Option<String> {
     let us = rustix::process::geteuid().as_raw();
-    let others: RawMode = (Mode::RWXG | Mode::RWXO).as_raw_mode();
+    let others: RawMode = match others {
+        Others::Shut => Mode::RWXG | Mode::RWXO,
+        Others::MayRead => Mode::WGRP | Mode::WOTH,
+    }
+    .as_raw_mode();
     if stat.st_uid != us {
         Some(format!("belongs to uid {}, not to uid {us}", stat.st_uid))
     } else if stat.st_mode & others != 0 {

@@ -4,7 +4,8 @@
 //! two threads exclude each other as two processes do, and no other descriptor
 //! closed in this process lets it go.
 
-use super::files::{Dir, Names};
+use super::fault::before;
+use super::files::Dir;
 use crate::store::StoreError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -24,27 +25,29 @@ pub(super) struct Held {
 }
 
 impl Dir {
-    /// Takes the lock of one user, waiting at most [`LOCK_WAIT`].
-    pub(super) fn lock(&self, names: &Names) -> Result<Held, StoreError> {
-        let fd = self.open_lock(names)?;
+    /// Takes the lock file of this name, waiting at most [`LOCK_WAIT`].
+    pub(super) fn lock(&self, name: &str) -> Result<Held, StoreError> {
+        let fd = self.open_lock(name)?;
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            let tried =
+                before("flock").and_then(|()| flock(&fd, FlockOperation::NonBlockingLockExclusive));
+            match tried {
                 Ok(()) => return Ok(Held { _fd: fd }),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     let waited = began.elapsed();
                     if waited >= LOCK_WAIT {
                         return Err(StoreError::Busy {
-                            path: self.path_of(&names.lock),
+                            path: self.path_of(name),
                             waited,
                         });
                     }
                     std::thread::sleep(pause.min(LOCK_WAIT - waited));
                     pause = (pause * 2).min(LAST_PAUSE);
                 }
-                Err(e) => return Err(self.io("lock", &names.lock, e)),
+                Err(e) => return Err(self.io("lock", name, e)),
             }
         }
     }

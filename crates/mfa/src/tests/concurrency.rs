@@ -8,14 +8,14 @@ use std::sync::Barrier;
 const MANY: usize = 64;
 
 /// One code tried by `MANY` threads at the same instant.
-fn race(t: &Temporary, typed: &str, at: i64) -> Vec<Result<Verdict, StoreError>> {
+fn race(store: &dyn Store, typed: &str, at: i64) -> Vec<Result<Verdict, StoreError>> {
     let barrier = Barrier::new(MANY);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..MANY)
             .map(|_| {
                 scope.spawn(|| {
                     barrier.wait();
-                    verify(&t.store, &alice(), typed, at, &LIMITS)
+                    verify(store, &alice(), typed, at, &LIMITS)
                 })
             })
             .collect();
@@ -48,7 +48,7 @@ fn h1_of_64_threads_with_one_code_one_is_accepted() {
     let mut last = None;
     for round in 0..50 {
         let at = NOW + 30 * round;
-        let answers = race(&t, &code(&key, at), at);
+        let answers = race(&t.store, &code(&key, at), at);
         assert_eq!(accepted(&answers), 1, "round {round}");
         rest_is_refused(&answers);
         let step = t.store.read(&alice()).unwrap().unwrap().last_step();
@@ -62,7 +62,7 @@ fn h1_of_64_threads_with_one_recovery_code_one_is_accepted() {
     let t = temporary();
     let (_, codes) = enrol(&t.store);
     for (round, typed) in codes.iter().take(3).enumerate() {
-        let answers = race(&t, typed, NOW);
+        let answers = race(&t.store, typed, NOW);
         assert_eq!(accepted(&answers), 1, "round {round}");
         rest_is_refused(&answers);
     }
@@ -76,7 +76,7 @@ fn h1_of_64_threads_with_one_recovery_code_one_is_accepted() {
 fn h11_no_failure_is_lost_among_64_threads_and_no_more_than_the_limit_are_looked_at() {
     let t = temporary();
     let (key, _) = enrol(&t.store);
-    let answers = race(&t, &wrong_code(&key, NOW), NOW);
+    let answers = race(&t.store, &wrong_code(&key, NOW), NOW);
     let wrong = |a: &&Result<Verdict, _>| matches!(a, Ok(Verdict::Wrong { .. }));
     assert_eq!(answers.iter().filter(wrong).count(), 5);
     assert_eq!(status(&t.store, &alice(), NOW).unwrap().failures, 5);
@@ -92,7 +92,7 @@ fn one_of_many_processes() {
     ) else {
         return;
     };
-    let store = FileStore::open(path).unwrap();
+    let store = open(path);
     println!("ready");
     // The parent closes all inputs at once.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -112,7 +112,7 @@ fn race_of_processes(t: &Temporary, typed: &str, at: i64) -> Vec<String> {
                     "tests::concurrency::one_of_many_processes",
                     "--nocapture",
                 ])
-                .env("JUMP_MFA_TEST_STORE", t.store.path())
+                .env("JUMP_MFA_TEST_STORE", t.dir.path())
                 .env("JUMP_MFA_TEST_CODE", typed)
                 .env("JUMP_MFA_TEST_TIME", at.to_string())
                 .stdin(Stdio::piped())

@@ -14,7 +14,7 @@ fn a_process_to_be_killed() {
     ) else {
         return;
     };
-    let store = FileStore::open(path).unwrap();
+    let store = open(path);
     let mut at: i64 = from.parse().unwrap();
     println!("ready");
     loop {
@@ -37,7 +37,7 @@ fn h5_a_killed_process_leaves_a_whole_record() {
                 "tests::crash::a_process_to_be_killed",
                 "--nocapture",
             ])
-            .env("JUMP_MFA_TEST_STORE", t.store.path())
+            .env("JUMP_MFA_TEST_STORE", t.dir.path())
             .env("JUMP_MFA_TEST_KEY", &key)
             .env("JUMP_MFA_TEST_FROM", at.to_string())
             .stdout(Stdio::piped())

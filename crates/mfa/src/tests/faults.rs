@@ -2,7 +2,6 @@
 
 use super::*;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
-use std::path::PathBuf;
 use std::process::Command;
 
 fn record(t: &Temporary) -> PathBuf {
@@ -81,7 +80,7 @@ fn a_record_that_others_can_read_is_refused() {
     std::fs::set_permissions(record(&t), PermissionsExt::from_mode(0o600)).unwrap();
     std::fs::set_permissions(t.store.path(), PermissionsExt::from_mode(0o755)).unwrap();
     assert!(refusal(&t, &code(&key, NOW)).contains("mode 0755"));
-    assert!(FileStore::open(t.store.path()).is_err());
+    assert!(FileStore::open(t.dir.path(), keys()).is_err());
 }
 
 #[test]
@@ -119,7 +118,7 @@ fn a_record_of_somebody_else_is_refused() {
 
 #[test]
 fn h9_a_damaged_record_is_refused_whatever_the_damage() {
-    let t = temporary();
+    let t = temporary_without_key();
     let (key, _) = enrol(&t.store);
     ask(&t.store, "no code", NOW);
     let good = std::fs::read(record(&t)).unwrap();
@@ -128,11 +127,11 @@ fn h9_a_damaged_record_is_refused_whatever_the_damage() {
         refusal(&t, &code(&key, NOW));
     }
     for (from, to) in [
-        ("\"version\": 1", "\"version\": 2"),
+        ("\"version\": 2", "\"version\": 3"),
         ("\"digits\": 6", "\"digits\": 1"),
         ("\"digits\": 6", "\"digits\": 7"),
         ("\"period_s\": 30", "\"period_s\": 0"),
-        ("\"memory_kib\": 19456", "\"memory_kib\": 4294967295"),
+        ("\"memory_kib\": 64", "\"memory_kib\": 4294967295"),
         ("\"passes\": 2", "\"passes\": 4000000000"),
         ("\"wrong\": 1", "\"wrong\": -1"),
         ("\"wrong\": 1", "\"wrong\": 1, \"unknown\": 1"),
@@ -144,8 +143,29 @@ fn h9_a_damaged_record_is_refused_whatever_the_damage() {
         let error = refusal(&t, &code(&key, NOW));
         assert!(error.contains("70001.json"), "{error}");
     }
-    write_private(&record(&t), &vec![b' '; 17_000]);
+    write_private(&record(&t), &vec![b' '; 40_000]);
     assert!(refusal(&t, "123456").contains("too large"));
+    write_private(&record(&t), &good);
+    assert_eq!(ask(&t.store, &code(&key, NOW), NOW), totp());
+}
+
+#[test]
+fn h9_a_sealed_record_is_refused_whichever_byte_is_damaged() {
+    let t = temporary();
+    let (key, _) = enrol(&t.store);
+    let good = std::fs::read(record(&t)).unwrap();
+    for at in 0..good.len() {
+        for flipped in [good[at] ^ 1, good[at] ^ 0x20] {
+            // White space is no part of it, and the end of the line need not be there.
+            if good[at].is_ascii_whitespace() {
+                continue;
+            }
+            let mut bytes = good.clone();
+            bytes[at] = flipped;
+            write_private(&record(&t), &bytes);
+            refusal(&t, &code(&key, NOW));
+        }
+    }
     write_private(&record(&t), &good);
     assert_eq!(ask(&t.store, &code(&key, NOW), NOW), totp());
 }
@@ -158,9 +178,13 @@ fn a_store_that_is_gone_or_is_no_directory_is_an_error() {
     assert!(refusal(&t, &code(&key, NOW)).contains("cannot open"));
     symlink(t.dir.path().join("elsewhere"), t.store.path()).unwrap();
     assert!(refusal(&t, &code(&key, NOW)).contains("cannot open"));
-    assert!(FileStore::open(t.store.path()).is_err());
-    assert!(FileStore::open("/dev/null").is_err());
-    assert!(FileStore::open(t.dir.path().join("a/b")).is_err());
+    for state in [
+        t.dir.path(),
+        "/dev/null".as_ref(),
+        &t.dir.path().join("a/b"),
+    ] {
+        assert!(FileStore::open(state, keys()).is_err());
+    }
 }
 
 /// The part of [`h4_what_cannot_be_kept_is_denied`] that runs in a mount namespace of its own.
@@ -177,9 +201,9 @@ fn in_a_mount_namespace() {
         assert!(done.unwrap().success(), "mount {arguments}");
     };
     mount("-t tmpfs -o size=64k,mode=0700 tmpfs");
-    let store = FileStore::open(&path).unwrap();
+    let store = open(&path);
     let (key, codes) = enrol(&store);
-    let file = PathBuf::from(&path).join("70001.json");
+    let file = PathBuf::from(&path).join("mfa/70001.json");
     let before = std::fs::read(&file).unwrap();
 
     // ENOSPC

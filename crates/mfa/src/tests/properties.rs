@@ -1,6 +1,7 @@
 //! What holds for every input.
 
 use super::*;
+use crate::envelope::Envelope;
 use proptest::prelude::*;
 
 /// Something that happens to alice's second factor.
@@ -68,41 +69,80 @@ proptest! {
 
     #[test]
     fn no_bytes_panic_as_a_record(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        prop_assert!(Record::parse(&bytes, &alice()).is_err());
+        let store = Shared::default();
+        prop_assert!(store.with_envelope(|envelope| envelope.open(&bytes, 70001).is_err()));
     }
 
     #[test]
     fn a_damaged_byte_never_panics_nor_gets_a_wrong_code_in(at in 0..RECORD.len(), byte: u8, now in 0..i64::MAX) {
         let mut bytes = RECORD.as_bytes().to_vec();
         bytes[at] = byte;
-        if let Ok(record) = Record::parse(&bytes, &alice()) {
-            let store = InMemory::default();
-            store.0.lock().unwrap().insert(70001, record.to_bytes().unwrap().to_vec());
-            let verdict = verify(&store, &alice(), "no code", now, &LIMITS).unwrap();
-            let accepted = matches!(verdict, Verdict::Accepted { .. });
-            prop_assert!(!accepted);
-        }
+        let store = Shared::holding(&bytes);
+        let accepted = matches!(
+            verify(&store, &alice(), "no code", now, &LIMITS),
+            Ok(Verdict::Accepted { .. })
+        );
+        prop_assert!(!accepted);
     }
 }
 
-/// A record as this release writes it; a later one must read it.
+/// A record as the first release wrote it.
 const RECORD: &str = include_str!("record-v1.json");
+
+/// The same as this release writes it, sealed; a later one must read it.
+const SEALED: &str = include_str!("record-v2.json");
 
 /// The key in [`RECORD`].
 const RECORD_KEY: &str = "O2L6OTEB2ODPTVKLCBKWJKMEZNC6NGWY";
 
-fn as_recorded() -> InMemory {
-    let store = InMemory::default();
-    let bytes = RECORD.as_bytes().to_vec();
-    store.0.lock().unwrap().insert(70001, bytes);
-    store
+fn as_recorded() -> Shared {
+    Shared::holding(RECORD.as_bytes())
 }
 
 #[test]
-fn the_format_of_this_release_is_read_and_written_unchanged() {
-    let record = Record::parse(RECORD.as_bytes(), &alice()).unwrap();
-    assert_eq!(
-        std::str::from_utf8(&record.to_bytes().unwrap()).unwrap(),
-        RECORD
+fn a_record_of_the_first_release_becomes_one_of_this_when_it_changes() {
+    let t = temporary();
+    let [record, watermark] = files(&t);
+    let write = |text: &str| {
+        std::fs::write(&record, text).unwrap();
+        std::fs::set_permissions(&record, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+    };
+    write(RECORD);
+    assert!(status(&t.store, &alice(), NOW).unwrap().enrolled);
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), RECORD);
+    assert!(!watermark.exists());
+    assert_eq!(ask(&t.store, &code(RECORD_KEY, NOW), NOW), totp());
+    let now = std::fs::read_to_string(&record).unwrap();
+    assert!(
+        now.contains("\"version\": 2") && now.contains("\"serial\": 1"),
+        "{now}"
     );
+    assert!(
+        !now.contains("secret") && !now.contains(RECORD_KEY),
+        "{now}"
+    );
+    assert!(watermark.exists());
+    // The old one is an old copy now.
+    write(RECORD);
+    let error = verify(&t.store, &alice(), &code(RECORD_KEY, NOW), NOW, &LIMITS).unwrap_err();
+    assert!(error.is_replay(), "{error}");
+}
+
+#[test]
+fn the_format_of_this_release_stays_readable() {
+    let host = "bead5ea1ed5e1f00bead5ea1ed5e1f00".parse().unwrap();
+    let keys = keys();
+    let envelope = Envelope {
+        host,
+        keys: &keys,
+        only_sealed: true,
+    };
+    let opened = envelope.open(SEALED.as_bytes(), 70001).unwrap();
+    assert_eq!(opened.serial, 7);
+    assert!(opened.current);
+    let body = opened.record.body_to_bytes().unwrap();
+    let v1 = Shared::holding(RECORD.as_bytes());
+    let old = v1.read(&alice()).unwrap().unwrap().body_to_bytes().unwrap();
+    assert_eq!(*body, *old);
 }

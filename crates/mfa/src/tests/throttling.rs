@@ -93,10 +93,10 @@ fn h10_a_right_code_gives_others_no_second_budget() {
 
 #[test]
 fn h11_ten_thousand_guesses_from_everywhere_are_heard_sixty_times_in_an_hour() {
-    let t = InMemory::default();
+    let t = Shared::default();
     let (key, _) = enrol(&t);
     assert_eq!(ask(&t, &code(&key, NOW), NOW), totp());
-    let heard_until = |t: &InMemory, from: i64, to: i64| {
+    let heard_until = |t: &Shared, from: i64, to: i64| {
         let mut heard = 0;
         for n in 0..10_000i64 {
             let now = from + n * (to - from) / 10_000;
@@ -119,7 +119,7 @@ fn h11_ten_thousand_guesses_from_everywhere_are_heard_sixty_times_in_an_hour() {
 
 #[test]
 fn h11_one_place_is_heard_fifteen_times_in_the_first_hour_and_then_five_times_in_two() {
-    let t = InMemory::default();
+    let t = Shared::default();
     let (key, _) = enrol(&t);
     assert_eq!(ask(&t, &code(&key, NOW), NOW), totp());
     let heard = |from: i64, hours: i64| {
@@ -148,7 +148,7 @@ fn h11_one_place_is_heard_fifteen_times_in_the_first_hour_and_then_five_times_in
 
 #[test]
 fn a_day_without_a_lock_out_forgives_the_ones_before() {
-    let t = InMemory::default();
+    let t = Shared::default();
     enrol(&t);
     let lasts = |now: i64| {
         guess(&t, &desk(), now);
@@ -165,7 +165,7 @@ fn a_day_without_a_lock_out_forgives_the_ones_before() {
 #[test]
 fn a_place_known_long_ago_or_in_the_future_is_a_strange_one() {
     for away in [91 * 86_400, -86_400] {
-        let t = InMemory::default();
+        let t = Shared::default();
         let (key, _) = enrol(&t);
         assert_eq!(ask(&t, &code(&key, NOW), NOW), totp());
         let now = NOW + away;
@@ -178,7 +178,7 @@ fn a_place_known_long_ago_or_in_the_future_is_a_strange_one() {
 
 #[test]
 fn what_is_remembered_of_places_is_bounded() {
-    let t = InMemory::default();
+    let t = Shared::default();
     let (key, _) = enrol(&t);
     for day in 0..400i64 {
         let now = NOW + day * 3600;
@@ -192,7 +192,7 @@ fn what_is_remembered_of_places_is_bounded() {
         let right = code(&key, now);
         at(&t, &place(&format!("SHA256:{:043}", day), n), &right, now);
     }
-    let bytes = t.0.lock().unwrap()[&alice().uid].len();
+    let bytes = t.size(alice().uid);
     assert!(bytes < 12 * 1024, "{bytes} bytes");
 }
 
@@ -227,21 +227,12 @@ fn the_operator_sees_which_places_are_locked() {
 fn a_lock_out_counted_by_the_release_before_holds_on() {
     let locked = format!("\"failures\": 5, \"locked_until_s\": {}", NOW + 900);
     let record = include_str!("record-v1.json").replace("\"failures\": 0", &locked);
-    let mut record = Record::parse(record.as_bytes(), &alice()).unwrap();
-    let verdict = record.judge(&desk(), "123456", NOW, &LIMITS).unwrap();
-    assert_eq!(
-        verdict,
-        Verdict::Locked {
-            until_ms: (NOW + 900) * 1000
-        }
-    );
-    let bytes = record.to_bytes().unwrap();
-    let mut again = Record::parse(&bytes, &alice()).unwrap();
-    assert_eq!(
-        again.judge(&desk(), "123456", NOW, &LIMITS).unwrap(),
-        verdict
-    );
-    let later = again.judge(&desk(), "123456", NOW + 901, &LIMITS).unwrap();
+    let store = Shared::holding(record.as_bytes());
+    let until_ms = (NOW + 900) * 1000;
+    for _ in 0..2 {
+        assert_eq!(ask(&store, "123456", NOW), Verdict::Locked { until_ms });
+    }
+    let later = ask(&store, "123456", NOW + 901);
     assert!(
         matches!(later, Verdict::Wrong { failures: 1, .. }),
         "{later:?}"
