@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use jump_proto::{Method, TotpAlgorithm, TotpChoice, Via};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Operates a jump server: wires sshd, checks and applies the policy, explains decisions, enrols second factors.
 #[derive(Debug, Parser)]
@@ -133,6 +134,14 @@ pub enum Mfa {
         #[command(flatten)]
         totp: Totp,
     },
+    /// Let the user enrol an authenticator at the next login: print a text to be typed there, once
+    Invite {
+        /// Login name
+        user: String,
+        /// For how long it holds: `24h`, `3d`, `30m`; at most 30 days
+        #[arg(long = "for", value_name = "TIME", default_value = "24h", value_parser = lasting)]
+        lasting: Duration,
+    },
     /// Bring the code that an enrolment still waits for
     Confirm {
         /// Login name
@@ -218,6 +227,14 @@ fn algorithm(text: &str) -> Result<TotpAlgorithm, String> {
     text.to_ascii_uppercase()
         .parse()
         .map_err(|()| "SHA1, SHA256 or SHA512".to_owned())
+}
+
+/// A minute to 30 days.
+fn lasting(text: &str) -> Result<Duration, String> {
+    jump_policy::seconds(text)
+        .filter(|seconds| (60..=30 * 86_400).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| "from 1m to 30d, such as 24h, 3d or 1h30m".to_owned())
 }
 
 fn via(text: &str) -> Result<Via, String> {

@@ -15,7 +15,6 @@ mod error;
 mod nss;
 mod output;
 mod policy_file;
-mod qr;
 pub mod setup;
 mod time;
 

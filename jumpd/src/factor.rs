@@ -5,12 +5,14 @@
 //! comes at fixed times after the answer, so that neither Argon2 nor a write to
 //! disk tells them apart.
 
+mod invited;
+
 use crate::login::{BROKEN, applicant, is_automation, is_same_person};
 use crate::methods;
 use crate::mfa;
-use crate::state::{Applicant, Jumpd, new_id};
-use jump_audit::{Event, Kind};
-use jump_policy::Policy;
+use crate::state::{Applicant, Jumpd, boot_ms, complain, new_id};
+use jump_audit::Kind;
+use jump_policy::{Method, Policy};
 use jump_proto::{
     AuthStep, Channel, ChannelError, Login, Reason, Reply, Request, Secret, SessionId,
 };
@@ -58,8 +60,14 @@ impl<'c> Talk<'c> {
     }
 
     fn ask(&mut self, text: &str) -> Result<Answer, ChannelError> {
+        self.ask_with(Vec::new(), text)
+    }
+
+    /// Shows lines, then asks.
+    fn ask_with(&mut self, info: Vec<Secret>, text: &str) -> Result<Answer, ChannelError> {
         self.pam.send(&Reply::Auth(AuthStep::Prompt {
             text: text.to_owned(),
+            info,
         }))?;
         let left = TYPING.saturating_sub(self.began.elapsed());
         if left.is_zero() {
@@ -88,6 +96,38 @@ fn until_no(spent: Duration) -> Duration {
     let step = NO_COMES_AFTER.as_micros();
     let left = step - spent.as_micros() % step;
     Duration::from_micros(u64::try_from(left).unwrap_or(0))
+}
+
+/// The word for a code of the authenticator.
+pub(crate) const TOTP: &str = "totp";
+/// The word for a code that was given at an earlier login.
+pub(crate) const REMEMBERED: &str = "remembered";
+
+/// How a second factor was given.
+pub(crate) struct Factor {
+    /// The word for events and sessions.
+    pub(crate) mfa: &'static str,
+    pub(crate) reason: Option<Reason>,
+    /// For the admin.
+    pub(crate) detail: String,
+}
+
+impl Factor {
+    /// Given now.
+    pub(crate) fn by(mfa: &'static str) -> Self {
+        Self {
+            mfa,
+            reason: None,
+            detail: String::new(),
+        }
+    }
+
+    pub(crate) fn because(self, reason: Reason) -> Self {
+        Self {
+            reason: Some(reason),
+            ..self
+        }
+    }
 }
 
 /// A denial on its way to the journal and to the user.
@@ -147,7 +187,7 @@ impl Jumpd {
             return Ok(step);
         }
         match talk.ask(PROMPT)? {
-            Answer::Typed(typed) => Ok(self.judge_answer(&policy, who, &id, typed.expose())),
+            Answer::Typed(typed) => self.judge_answer(talk, &policy, who, &id, &typed),
             Answer::HungUp => Ok(AuthStep::Denied { message: None }),
             Answer::Nonsense => Ok(self.deny(
                 who,
@@ -181,30 +221,73 @@ impl Jumpd {
     /// The answer to a login that needs no prompt.
     fn without_asking(&self, policy: &Policy, who: &Applicant, id: &SessionId) -> Option<AuthStep> {
         if is_automation(policy, &who.login.user) {
-            return Some(self.accept(who, id, Kind::MfaSkipped, "none", Reason::MfaNotRequired));
+            let why = Reason::MfaNotRequired;
+            let how = Factor::by("none").because(why);
+            return Some(self.accept(who, id, Kind::MfaSkipped, &how));
         }
         let by_key = |key| methods::is_second_factor(policy, &who.login.user, key);
-        who.key()
-            .is_some_and(by_key)
-            .then(|| self.accept(who, id, Kind::MfaOk, "security-key", Reason::SecurityKey))
+        if who.key().is_some_and(by_key) {
+            let how = Factor::by("security-key").because(Reason::SecurityKey);
+            return Some(self.accept(who, id, Kind::MfaOk, &how));
+        }
+        let past = self.past(policy, who)?;
+        let how = Factor {
+            detail: format!("a code was given {} min ago", past.as_secs() / 60),
+            ..Factor::by(REMEMBERED).because(Reason::Remembered)
+        };
+        Some(self.accept(who, id, Kind::MfaSkipped, &how))
+    }
+
+    /// How long ago a code was given by this user with this key from there, where that still counts.
+    fn past(&self, policy: &Policy, who: &Applicant) -> Option<Duration> {
+        let life = policy.mfa().remember;
+        if life.is_zero() || !policy.mfa_methods(&who.login.user).contains(&Method::Totp) {
+            return None;
+        }
+        let standing = self.standing(who)?;
+        self.remembered
+            .recall(who.login.uid, &who.place(), &standing, life, boot_ms())
+    }
+
+    /// Remembers a code of the authenticator that was typed at a prompt; nothing else is.
+    fn keep(&self, policy: &Policy, who: &Applicant, how: &Factor) {
+        if policy.mfa().remember.is_zero() || how.mfa != TOTP {
+            return;
+        }
+        let Some(standing) = self.standing(who) else {
+            return;
+        };
+        let (uid, place) = (who.login.uid, who.place());
+        if let Err(e) = self.remembered.keep(uid, place, standing, boot_ms()) {
+            complain(&format!("the next login of uid {uid} will be asked: {e}"));
+        }
+    }
+
+    fn standing(&self, who: &Applicant) -> Option<String> {
+        let person = mfa::person_of(who);
+        jump_mfa::standing(&self.second_factors, &person).unwrap_or_else(|e| {
+            complain(&format!("second factor of {person}: {e}"));
+            None
+        })
     }
 
     fn judge_answer(
         &self,
+        talk: &mut Talk<'_>,
         policy: &Policy,
         who: &Applicant,
         id: &SessionId,
-        typed: &str,
-    ) -> AuthStep {
-        if mfa::is_fake_password(typed) {
-            return self.deny(
+        typed: &Secret,
+    ) -> Result<AuthStep, ChannelError> {
+        if mfa::is_fake_password(typed.expose()) {
+            return Ok(self.deny(
                 who,
                 id,
                 &Denial::silent(
                     Reason::UnknownUser,
                     "sshd sent its fake password: the user is denied in sshd_config; not counted",
                 ),
-            );
+            ));
         }
         let denied = |kind, reason, detail: &str, message| {
             self.deny(
@@ -218,15 +301,23 @@ impl Jumpd {
                 },
             )
         };
-        if let Some(detail) = methods::not_taken(policy, &who.login.user, typed) {
-            return denied(Kind::MfaFailed, Reason::MfaMethod, &detail, NOT_ACCEPTED);
+        if let Some(detail) = methods::not_taken(policy, &who.login.user, typed.expose()) {
+            return Ok(denied(
+                Kind::MfaFailed,
+                Reason::MfaMethod,
+                &detail,
+                NOT_ACCEPTED,
+            ));
         }
-        match mfa::verify(self, policy, who, typed) {
-            mfa::Outcome::Accepted {
-                method,
-                reason,
-                detail,
-            } => self.accept_detailed(who, id, method, reason, &detail),
+        Ok(match mfa::verify(self, policy, who, typed.expose()) {
+            mfa::Outcome::Invited => return self.enrol_invited(talk, policy, who, id, typed),
+            mfa::Outcome::Accepted(how) => {
+                let step = self.accept(who, id, Kind::MfaOk, &how);
+                if matches!(step, AuthStep::Accepted { .. }) {
+                    self.keep(policy, who, &how);
+                }
+                step
+            }
             mfa::Outcome::Denied {
                 kind,
                 reason,
@@ -242,7 +333,7 @@ impl Jumpd {
             mfa::Outcome::Broken { detail } => {
                 denied(Kind::MfaFailed, Reason::NotPersisted, &detail, BROKEN)
             }
-        }
+        })
     }
 
     fn deny(&self, who: &Applicant, id: &SessionId, denial: &Denial<'_>) -> AuthStep {
@@ -252,48 +343,21 @@ impl Jumpd {
         }
     }
 
-    fn accept(
-        &self,
-        who: &Applicant,
-        id: &SessionId,
-        kind: Kind,
-        method: &str,
-        reason: Reason,
-    ) -> AuthStep {
-        let event = who
-            .event(kind)
-            .success()
-            .session(id)
-            .mfa(method)
-            .reason(reason);
-        self.grant(who, id, method, event)
-    }
-
-    fn accept_detailed(
-        &self,
-        who: &Applicant,
-        id: &SessionId,
-        method: &str,
-        reason: Option<Reason>,
-        detail: &str,
-    ) -> AuthStep {
-        let mut event = who.event(Kind::MfaOk).success().session(id).mfa(method);
-        if let Some(reason) = reason {
+    /// Lets a login on, once its event is written.
+    fn accept(&self, who: &Applicant, id: &SessionId, kind: Kind, how: &Factor) -> AuthStep {
+        let mut event = who.event(kind).success().session(id).mfa(how.mfa);
+        if let Some(reason) = how.reason {
             event = event.reason(reason);
         }
-        if !detail.is_empty() {
-            event = event.detail(detail);
+        if !how.detail.is_empty() {
+            event = event.detail(&how.detail);
         }
-        self.grant(who, id, method, event)
-    }
-
-    fn grant(&self, who: &Applicant, id: &SessionId, method: &str, event: Event) -> AuthStep {
         if !self.announce(event) {
             return AuthStep::Denied {
                 message: Some(BROKEN.to_owned()),
             };
         }
-        self.leave_mark(id.clone(), who, method);
+        self.leave_mark(id.clone(), who, how.mfa);
         AuthStep::Accepted { mark: id.clone() }
     }
 }

@@ -29,6 +29,7 @@ mod mfa;
 mod names;
 mod operator;
 mod rejudge;
+mod remember;
 mod server;
 mod sessions;
 mod shell;

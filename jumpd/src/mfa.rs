@@ -1,5 +1,6 @@
 //! The second factor as jumpd uses it: verdicts into reasons, and jumpctl's requests.
 
+use crate::factor::{Factor, TOTP};
 use crate::state::{Applicant, Jumpd, complain, refused};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
@@ -17,11 +18,9 @@ pub(crate) fn is_fake_password(typed: &str) -> bool {
 
 /// What came of a typed code.
 pub(crate) enum Outcome {
-    Accepted {
-        method: &'static str,
-        reason: Option<Reason>,
-        detail: String,
-    },
+    Accepted(Factor),
+    /// A right invitation.
+    Invited,
     Denied {
         kind: Kind,
         reason: Reason,
@@ -39,12 +38,17 @@ fn limits(policy: &Policy) -> Limits {
     }
 }
 
-/// Verifies a typed code; the state is durable when this returns.
-pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &str) -> Outcome {
-    let person = Who {
+/// Whose record a login is about.
+pub(crate) fn person_of(who: &Applicant) -> Who {
+    Who {
         uid: who.login.uid,
         user: who.login.user.clone(),
-    };
+    }
+}
+
+/// Verifies a typed code; the state is durable when this returns.
+pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &str) -> Outcome {
+    let person = person_of(who);
     let now = jumpd.now().as_second();
     let denied = |kind, reason, detail: String| Outcome::Denied {
         kind,
@@ -62,18 +66,13 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
     match answer {
         Ok(Verdict::Accepted {
             method: Method::Totp,
-        }) => Outcome::Accepted {
-            method: "totp",
-            reason: None,
-            detail: String::new(),
-        },
+        }) => Outcome::Accepted(Factor::by(TOTP)),
         Ok(Verdict::Accepted {
             method: Method::Recovery { left },
-        }) => Outcome::Accepted {
-            method: "recovery",
-            reason: Some(Reason::RecoveryCode),
+        }) => Outcome::Accepted(Factor {
             detail: format!("recovery codes left: {left}"),
-        },
+            ..Factor::by("recovery").because(Reason::RecoveryCode)
+        }),
         Ok(Verdict::Wrong { failures, left: 0 }) => denied(
             Kind::MfaLocked,
             Reason::WrongCode,
@@ -84,6 +83,10 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
             Reason::WrongCode,
             format!("wrong codes from this key and address: {failures}, left: {left}"),
         ),
+        Ok(Verdict::Invited) => Outcome::Invited,
+        Ok(Verdict::InvitedTooLate) => {
+            denied(Kind::MfaFailed, Reason::InvitationExpired, String::new())
+        }
         Ok(Verdict::Replayed) => denied(Kind::MfaReplayed, Reason::ReplayedCode, String::new()),
         Ok(Verdict::Locked { until_ms }) => denied(
             Kind::MfaFailed,
@@ -113,7 +116,7 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
 }
 
 /// Why a record is refused: it is a copy of another time or host, or something is broken.
-fn reason(e: &StoreError) -> Reason {
+pub(crate) fn reason(e: &StoreError) -> Reason {
     match e {
         StoreError::Record {
             source: RecordError::OtherHosts { .. },
@@ -208,6 +211,62 @@ impl Jumpd {
                 secret: new.secret_base32,
                 uri: new.uri,
                 recovery_codes: new.recovery_codes,
+            },
+            Err(e) => broken(&who, &e),
+        }
+    }
+
+    /// A text by which the user can enrol at a login.
+    pub(crate) fn mfa_invite(&self, user: &str, uid: Option<u32>, seconds: u64) -> Reply {
+        let who = match self.person(user, uid) {
+            Ok(who) => who,
+            Err(reply) => return *reply,
+        };
+        if let Some(policy) = self.policy() {
+            if policy.automation().contains(&user) {
+                return refused(
+                    Reason::MfaNotRequired,
+                    format!(
+                        "{user} has mfa = \"none\" in the policy and is never asked for a code"
+                    ),
+                );
+            }
+            if !policy
+                .mfa_methods(user)
+                .contains(&jump_policy::Method::Totp)
+            {
+                return refused(
+                    Reason::NotEnrolled,
+                    format!(
+                        "the policy takes no code of an authenticator from {user}, so there is nothing to enrol"
+                    ),
+                );
+            }
+        }
+        let now = self.now().as_second();
+        let until = i64::try_from(seconds).map_or(i64::MAX, |s| now.saturating_add(s));
+        let Ok(until) = Timestamp::from_second(until) else {
+            return refused(
+                Reason::Internal,
+                "the invitation would end after the end of time",
+            );
+        };
+        let event = Event::new(Kind::MfaEnrolled)
+            .success()
+            .reason(Reason::InvitationMade)
+            .user(&who.user)
+            .uid(who.uid)
+            .detail(&format!("may enrol at a login until {until}"));
+        if !self.announce(event) {
+            return refused(
+                Reason::AuditFailed,
+                "the event cannot be written, so nothing was changed; see journalctl -u jumpd",
+            );
+        }
+        match jump_mfa::invite(&self.second_factors, &who, now, until.as_second()) {
+            Ok(invitation) => Reply::Invitation {
+                invitation,
+                until_ms: until.as_millisecond(),
             },
             Err(e) => broken(&who, &e),
         }
@@ -368,6 +427,7 @@ fn describe(who: &Who, status: &Status, automation: bool) -> MfaUser {
         failures: status.failures,
         automation,
         totp: status.params,
+        invited_until_ms: status.invited_until_ms,
         locks: status.locks.iter().map(describe_lock).collect(),
         methods: Vec::new(),
         security_key: false,
@@ -411,6 +471,7 @@ fn refused_record(who: &Who, e: &StoreError, automation: bool) -> MfaUser {
         totp: None,
         methods: Vec::new(),
         security_key: false,
+        invited_until_ms: None,
         locks: Vec::new(),
         clock_behind_s: None,
         problem: Some(MfaProblem { reason: why, text }),

@@ -5,6 +5,7 @@ use crate::flows;
 use crate::generation::Store;
 use crate::host;
 use crate::operator;
+use crate::remember::Remembered;
 use crate::sessions::Sessions;
 use crate::state::{Jumpd, complain, never_wait, refused};
 use jump_audit::Journal;
@@ -90,6 +91,7 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
         generation,
         Sessions::load(state)?,
         Box::new(FileStore::open(paths::STATE, KeyRing::none())?),
+        Remembered::load(state)?,
         Journal::open(&state.join("audit.chain")),
     ));
     if let Some(policy) = jumpd.policy() {
@@ -242,6 +244,7 @@ impl Server {
                 totp,
             } => jumpd.mfa_enroll(&user, uid, confirm, totp),
             Request::MfaConfirm { user, uid, code } => jumpd.mfa_confirm(&user, uid, &code),
+            Request::MfaInvite { user, uid, seconds } => jumpd.mfa_invite(&user, uid, seconds),
             Request::MfaStatus { user } => jumpd.mfa_status(user.as_deref()),
             Request::MfaReset { user, uid } => jumpd.mfa_reset(&user, uid),
             Request::MfaUnlock { user, uid } => jumpd.mfa_unlock(&user, uid),

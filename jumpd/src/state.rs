@@ -1,8 +1,10 @@
 //! What all threads of jumpd share, and the one way to the journal.
 
 use crate::connection::{AuthInfo, VerifiedKey};
+use crate::factor::REMEMBERED;
 use crate::generation::Generation;
 use crate::names::Resolver;
+use crate::remember::Remembered;
 use crate::sessions::{Session, Sessions};
 use jiff::Timestamp;
 use jump_audit::{AuditError, Event, Journal, Kind};
@@ -65,7 +67,11 @@ impl Applicant {
 
 /// The second factor behind its word in events; `none`, and what no policy speaks of, is none.
 pub(crate) fn given(mfa: &str) -> Option<Method> {
-    mfa.parse().ok()
+    match mfa {
+        // Nothing but codes of the authenticator is remembered.
+        REMEMBERED => Some(Method::Totp),
+        _ => mfa.parse().ok(),
+    }
 }
 
 /// A second factor that was given and waits for `account` and `open_session`.
@@ -116,6 +122,7 @@ pub(crate) struct Jumpd {
     pub(crate) egress_error: Mutex<Option<String>>,
     pub(crate) names: Arc<Resolver>,
     pub(crate) second_factors: Box<dyn Store>,
+    pub(crate) remembered: Remembered,
     journal: Journal,
     clock: Clock,
 }
@@ -125,6 +132,7 @@ impl Jumpd {
         generation: Option<Generation>,
         sessions: Sessions,
         second_factors: Box<dyn Store>,
+        remembered: Remembered,
         journal: Journal,
     ) -> Self {
         Self {
@@ -138,6 +146,7 @@ impl Jumpd {
             egress_error: Mutex::default(),
             names: Arc::new(Resolver::announcing(Path::new(paths::NAMES_CHANGED))),
             second_factors,
+            remembered,
             journal,
             clock: Clock::default(),
         }

@@ -58,7 +58,11 @@ fn converse(pamh: &mut PamHandle, member: &Member) -> Result<PamResultCode, Chan
     })?;
     loop {
         match reply {
-            Reply::Auth(AuthStep::Prompt { text }) => {
+            Reply::Auth(AuthStep::Prompt { text, info }) => {
+                // One message per line: Linux-PAM bounds a message at 512 bytes.
+                for line in &info {
+                    pam::tell(pamh, line.expose());
+                }
                 let Some(answer) = prompt(pamh, &text) else {
                     return Ok(PamResultCode::PAM_AUTH_ERR);
                 };

@@ -116,7 +116,7 @@ kinds! {
         severity: Notable,
         outcome: Success,
         subject: "Second factor not asked for",
-        text: "The login went on without asking for a second factor; `reason` says why.",
+        text: "The login went on without asking for a second factor; `reason` says why: `mfa_not_required` for an automation account, `remembered` where a code had been given not long before with this key from this address (`[mfa] remember`; `detail` says when).",
         fields: "reason user uid session src auth_method key_fp mfa policy detail",
     }
     /// Second factor enrolled.
@@ -126,8 +126,8 @@ kinds! {
         severity: Notable,
         outcome: Success,
         subject: "Second factor enrolled",
-        text: "A new authenticator secret or new recovery codes were made for a user by an operator, or a waiting secret was confirmed.",
-        fields: "user uid policy detail",
+        text: "A new authenticator secret or new recovery codes were made for a user by an operator, or a waiting secret was confirmed. `invitation_made`: an operator made an invitation, and nobody is enrolled yet; `invitation_used`: the user enrolled with it at a login.",
+        fields: "reason user uid session src auth_method key_fp mfa policy detail",
     }
     /// Second factor reset.
     MfaReset {

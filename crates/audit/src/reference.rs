@@ -56,7 +56,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "mfa",
         "JUMP_MFA",
-        "how the second factor was given: `totp`, `recovery`, `security-key`, `none`",
+        "how the second factor was given: `totp`, `recovery`, `security-key`, `remembered`, `none`",
     ),
     (
         "bytes_sent",

@@ -1,9 +1,10 @@
 //! Giving a user a second factor, showing its state, taking it away.
 
+use crate::invitation::Invitation;
 use crate::record::{NewFactor, Record};
 use crate::recovery::{RecoveryCodes, TypedCode};
 use crate::store::{PerUser, Store, StoreError, Update, Who};
-use crate::throttle::Lock;
+use crate::throttle::{Lock, Place};
 use crate::totp::{Key, Params, key_length};
 use jump_proto::Secret;
 use std::fmt::Write;
@@ -15,6 +16,8 @@ pub struct NewEnrolment {
     pub secret_base32: Secret,
     /// `otpauth://` URI for the QR code.
     pub uri: Secret,
+    /// The same, as short as apps understand: without what they assume anyway.
+    pub short_uri: Secret,
     /// Ten recovery codes.
     pub recovery_codes: Vec<Secret>,
 }
@@ -30,6 +33,16 @@ pub enum Confirmation {
     NothingPending,
 }
 
+impl Confirmation {
+    fn of(outcome: Option<bool>) -> Self {
+        match outcome {
+            Some(true) => Self::Confirmed,
+            Some(false) => Self::WrongCode,
+            None => Self::NothingPending,
+        }
+    }
+}
+
 /// Second-factor state of one user; holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -41,6 +54,8 @@ pub struct Status {
     pub pending: bool,
     /// Recovery codes left.
     pub recovery_codes_left: u32,
+    /// Until when an invitation to enrol holds, in milliseconds since the Unix epoch, if one does.
+    pub invited_until_ms: Option<i64>,
     /// Wrong codes since the last right one.
     pub failures: u32,
     /// When the last of the lock-outs ends, in milliseconds since the Unix epoch, if there is one.
@@ -62,6 +77,9 @@ impl Status {
             enrolled: record.is_enrolled(),
             pending: record.is_pending(),
             recovery_codes_left: record.recovery_codes_left(),
+            invited_until_ms: record
+                .invited_until_s(now_unix_s)
+                .map(|s| s.saturating_mul(1000)),
             failures: record.failures(),
             params: record.params(),
             locked_until_ms: locks.iter().map(|lock| lock.until_ms).max(),
@@ -76,6 +94,7 @@ impl Status {
             enrolled: false,
             pending: false,
             recovery_codes_left: 0,
+            invited_until_ms: None,
             failures: 0,
             locked_until_ms: None,
             params: None,
@@ -115,33 +134,104 @@ pub fn begin_enrolment_with<S: Store + ?Sized>(
     confirm: bool,
     params: Params,
 ) -> Result<NewEnrolment, StoreError> {
-    let params = if params.problem().is_none() {
-        params
-    } else {
-        Params::default()
-    };
-    let mut bytes = Zeroizing::new(vec![0u8; key_length(params.algorithm)]);
-    getrandom::fill(&mut bytes)?;
-    let (recovery, codes) = RecoveryCodes::generate()?;
-    let new = NewFactor {
-        params,
-        key: Key::from_bytes(bytes),
-        recovery,
-        enrolled_s: now_unix_s,
-    };
+    let draft = Draft::new(who, issuer, now_unix_s, params)?;
+    let new = &draft.new;
     store.update(who, |slot| {
         let record = slot.get_or_insert_with(|| Record::new(who));
         if confirm {
-            record.enrol_pending(&new);
+            record.enrol_pending(new);
         } else {
-            record.enrol(&new);
+            record.enrol(new);
         }
         Ok(())
     })?;
-    Ok(NewEnrolment {
-        secret_base32: Secret::new(new.key.to_base32().as_str().to_owned()),
-        uri: uri(&new, issuer, &who.user),
-        recovery_codes: shown(&codes),
+    Ok(draft.shown)
+}
+
+/// An authenticator that is nowhere written down yet.
+pub struct Draft {
+    new: NewFactor,
+    /// What the user must be shown of it.
+    pub shown: NewEnrolment,
+}
+
+impl Draft {
+    /// A new key and recovery codes. Parameters that are not in [`Params`]'s ranges are replaced by the default.
+    ///
+    /// # Errors
+    /// When there are no random bytes or memory is short.
+    pub fn new(
+        who: &Who,
+        issuer: &str,
+        now_unix_s: i64,
+        params: Params,
+    ) -> Result<Self, StoreError> {
+        let params = if params.problem().is_none() {
+            params
+        } else {
+            Params::default()
+        };
+        let mut bytes = Zeroizing::new(vec![0u8; key_length(params.algorithm)]);
+        getrandom::fill(&mut bytes)?;
+        let (recovery, codes) = RecoveryCodes::generate()?;
+        let new = NewFactor {
+            params,
+            key: Key::from_bytes(bytes),
+            recovery,
+            enrolled_s: now_unix_s,
+        };
+        let shown = NewEnrolment {
+            secret_base32: Secret::new(new.key.to_base32().as_str().to_owned()),
+            uri: uri(&new, issuer, &who.user),
+            short_uri: short_uri(&new, issuer, &who.user),
+            recovery_codes: shown(&codes),
+        };
+        Ok(Self { new, shown })
+    }
+}
+
+/// Makes a text by which the user can enrol an authenticator at a login, until `until_unix_s` (seconds since
+/// the Unix epoch) and once. An invitation made before is void.
+///
+/// # Errors
+/// When the record cannot be read, trusted, locked in time or made durable.
+pub fn invite<S: Store + ?Sized>(
+    store: &S,
+    who: &Who,
+    now_unix_s: i64,
+    until_unix_s: i64,
+) -> Result<Secret, StoreError> {
+    let (invitation, text) = Invitation::generate(now_unix_s, until_unix_s)?;
+    store.update(who, |slot| {
+        let record = slot.get_or_insert_with(|| Record::new(who));
+        record.invite(invitation.clone());
+        Ok(())
+    })?;
+    Ok(Secret::new(text.as_str().to_owned()))
+}
+
+/// Puts a draft in force if `invitation` still holds and `code` is a code of the draft. Both are used up by it, durably and
+/// once: of several who were shown a draft for one invitation, the first right code wins.
+///
+/// # Errors
+/// When the record cannot be read, trusted, locked in time or made durable.
+pub fn enrol_invited<S: Store + ?Sized>(
+    store: &S,
+    who: &Who,
+    place: &Place,
+    invitation: &str,
+    draft: &Draft,
+    code: &str,
+    now_unix_s: i64,
+) -> Result<Confirmation, StoreError> {
+    store.update(who, |slot| {
+        let outcome = match slot {
+            None => None,
+            Some(record) => {
+                record.enrol_invited(place, invitation, &draft.new, code, now_unix_s)?
+            }
+        };
+        Ok(Confirmation::of(outcome))
     })
 }
 
@@ -160,11 +250,7 @@ pub fn confirm_enrolment<S: Store + ?Sized>(
             None => None,
             Some(record) => record.confirm(code, now_unix_s)?,
         };
-        Ok(match outcome {
-            Some(true) => Confirmation::Confirmed,
-            Some(false) => Confirmation::WrongCode,
-            None => Confirmation::NothingPending,
-        })
+        Ok(Confirmation::of(outcome))
     })
 }
 
@@ -181,6 +267,15 @@ pub fn status<S: Store + ?Sized>(
         Some(record) => Status::of(&record, now_unix_s),
         None => Status::none(who),
     })
+}
+
+/// What something that was granted for a second factor can be bound to: a digest that tells nothing,
+/// and that a new authenticator, a reset and every lock-out and its end change for good. `None` for a user who is not enrolled.
+///
+/// # Errors
+/// When there is a record that cannot be read or trusted.
+pub fn standing<S: Store + ?Sized>(store: &S, who: &Who) -> Result<Option<String>, StoreError> {
+    Ok(store.read(who)?.and_then(|record| record.standing()))
 }
 
 /// Shows the state of everyone who has a record, by uid. A record that cannot be read or trusted has its error in its place.
@@ -259,6 +354,25 @@ fn uri(new: &NewFactor, issuer: &str, user: &str) -> Secret {
         key.as_str(),
         algorithm.as_str(),
     ))
+}
+
+/// The shortest URI that says the same: a QR code of it fits on a small terminal.
+fn short_uri(new: &NewFactor, issuer: &str, user: &str) -> Secret {
+    let (issuer, user) = (percent_encode(issuer), percent_encode(user));
+    let key = new.key.to_base32();
+    let usual = Params::default();
+    let mut uri = format!("otpauth://totp/{issuer}:{user}?secret={}", key.as_str());
+    // Writing to a String does not fail.
+    if new.params.algorithm != usual.algorithm {
+        let _ = write!(uri, "&algorithm={}", new.params.algorithm.as_str());
+    }
+    if new.params.digits != usual.digits {
+        let _ = write!(uri, "&digits={}", new.params.digits);
+    }
+    if new.params.period_s != usual.period_s {
+        let _ = write!(uri, "&period={}", new.params.period_s);
+    }
+    Secret::new(uri)
 }
 
 /// RFC 3986 section 2.1: everything but the unreserved characters.

@@ -244,6 +244,7 @@ fn v1(bytes: &[u8], uid: u32) -> Result<Opened, RecordError> {
     let body = Body {
         active: v1.active,
         pending: v1.pending,
+        invitation: None,
         throttle: if v1.failures > 0 || v1.locked_until_s.is_some() {
             Throttle::of_the_whole_user(v1.failures, v1.locked_until_s)
         } else {

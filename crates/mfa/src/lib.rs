@@ -20,8 +20,10 @@ mod enrol;
 mod envelope;
 mod file_store;
 mod host_id;
+mod invitation;
 mod keys;
 mod limits;
+pub mod qr;
 mod record;
 mod recovery;
 mod store;
@@ -34,8 +36,9 @@ mod watermark;
 mod tests;
 
 pub use enrol::{
-    Confirmation, NewEnrolment, Status, begin_enrolment, begin_enrolment_with, confirm_enrolment,
-    list, new_recovery_codes, reset, status, unlock,
+    Confirmation, Draft, NewEnrolment, Status, begin_enrolment, begin_enrolment_with,
+    confirm_enrolment, enrol_invited, invite, list, new_recovery_codes, reset, standing, status,
+    unlock,
 };
 pub use file_store::{FileStore, LOCK_WAIT};
 pub use host_id::{HostId, HostIdError};

@@ -7,14 +7,17 @@
 
 use crate::envelope;
 use crate::host_id::HostId;
+use crate::invitation::{Invitation, Invited, TypedInvitation};
 use crate::limits::Limits;
 use crate::recovery::{self, RecoveryCodes, Spent};
 use crate::store::{StoreError, Who};
 use crate::throttle::{Borne, Lock, Place, Throttle};
 use crate::totp::{self, Key, Match, Params};
 use crate::verify::{Method, Verdict};
+use data_encoding::HEXLOWER;
 use jump_proto::Secret;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// No record is nearly this large; a file that is larger is not one.
@@ -139,6 +142,8 @@ pub(crate) struct Body {
     pub(crate) active: Option<Factor>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pending: Option<Factor>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) invitation: Option<Invitation>,
     #[serde(default, skip_serializing_if = "Throttle::is_empty")]
     pub(crate) throttle: Throttle,
 }
@@ -173,7 +178,9 @@ impl Record {
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let factors = [&self.body.active, &self.body.pending];
         let problem = factors.into_iter().flatten().find_map(Factor::problem);
-        problem.or_else(|| self.body.throttle.problem())
+        problem
+            .or_else(|| self.body.throttle.problem())
+            .or_else(|| self.body.invitation.as_ref()?.problem())
     }
 
     /// Whose record it is.
@@ -205,6 +212,17 @@ impl Record {
     /// What the codes of the authenticator in force are made with.
     pub(crate) fn params(&self) -> Option<Params> {
         self.body.active.as_ref().map(|f| f.params)
+    }
+
+    /// A digest that another authenticator, a reset and every lock-out change; `None` while there is none.
+    pub(crate) fn standing(&self) -> Option<String> {
+        let factor = self.body.active.as_ref()?;
+        let mut digest = Sha256::new();
+        digest.update(b"jump-mfa standing\0");
+        digest.update(factor.enrolled_s.to_be_bytes());
+        digest.update(self.body.throttle.lockouts().to_be_bytes());
+        digest.update(factor.secret.expose());
+        Some(HEXLOWER.encode(&digest.finalize()))
     }
 
     /// The step accepted last, if any.
@@ -240,7 +258,7 @@ impl Record {
         now_s: i64,
         limits: &Limits,
     ) -> Result<Verdict, StoreError> {
-        if self.body.active.is_none() {
+        if self.body.active.is_none() && self.body.invitation.is_none() {
             recovery::as_if(typed)?;
             return Ok(Verdict::NotEnrolled);
         }
@@ -258,6 +276,9 @@ impl Record {
             }
             // Who repeats a right code guesses nothing, so it counts as no failure.
             Checked::Again => Ok(Verdict::Replayed),
+            Checked::Invited => Ok(Verdict::Invited),
+            // Nor does who comes too late.
+            Checked::TooLate => Ok(Verdict::InvitedTooLate),
             Checked::Wrong => {
                 let Borne { failures, left } = self.body.throttle.wrong(place, now_s, limits);
                 Ok(Verdict::Wrong { failures, left })
@@ -267,19 +288,30 @@ impl Record {
 
     fn check(&mut self, typed: &str, now_s: i64) -> Result<Checked, StoreError> {
         let now_unix_s = u64::try_from(now_s).map_err(|_| StoreError::Clock)?;
+        // The form alone decides which check is made.
+        if let (Some(text), Some(invitation)) =
+            (TypedInvitation::parse(typed), &self.body.invitation)
+        {
+            return Ok(match invitation.compare(&text, now_s)? {
+                Invited::Now => Checked::Invited,
+                Invited::TooLate => Checked::TooLate,
+                Invited::No => Checked::Wrong,
+            });
+        }
         let Some(factor) = self
             .body
             .active
             .as_mut()
             .filter(|_| typed.len() <= MAX_TYPED)
         else {
+            recovery::as_if(typed)?;
             return Ok(Checked::Wrong);
         };
-        // The form alone decides which check is made.
         if let Some(code) = totp::TypedCode::parse(typed, &factor.params) {
             return Ok(factor.check_code(&code, now_unix_s));
         }
         let Some(code) = recovery::TypedCode::parse(typed) else {
+            recovery::as_if(typed)?;
             return Ok(Checked::Wrong);
         };
         Ok(match factor.recovery.spend(&code, now_s)? {
@@ -293,7 +325,48 @@ impl Record {
     pub(crate) fn enrol(&mut self, new: &NewFactor) {
         self.body.active = Some(new.into());
         self.body.pending = None;
+        self.body.invitation = None;
         self.unlock();
+    }
+
+    /// Lets the user enrol an authenticator of their own; an invitation before it is void.
+    pub(crate) fn invite(&mut self, invitation: Invitation) {
+        self.body.invitation = Some(invitation);
+    }
+
+    /// Until when an invitation holds, if there is one, in seconds since the Unix epoch.
+    pub(crate) fn invited_until_s(&self, now_s: i64) -> Option<i64> {
+        self.body.invitation.as_ref()?.until_s(now_s)
+    }
+
+    /// Puts `new` in force if `invitation` still holds and `typed` is a code of `new`; both are used up by it.
+    pub(crate) fn enrol_invited(
+        &mut self,
+        place: &Place,
+        invitation: &str,
+        new: &NewFactor,
+        typed: &str,
+        now_s: i64,
+    ) -> Result<Option<bool>, StoreError> {
+        let now_unix_s = u64::try_from(now_s).map_err(|_| StoreError::Clock)?;
+        let text = TypedInvitation::parse(invitation.trim_end_matches(['\r', '\n']));
+        let holds = match (text, &self.body.invitation) {
+            (Some(text), Some(invitation)) => invitation.compare(&text, now_s)? == Invited::Now,
+            _ => false,
+        };
+        if !holds {
+            return Ok(None);
+        }
+        let mut factor = Factor::from(new);
+        let typed = typed.trim_end_matches(['\r', '\n']);
+        let right = totp::TypedCode::parse(typed, &factor.params)
+            .is_some_and(|code| matches!(factor.check_code(&code, now_unix_s), Checked::Right(_)));
+        if right {
+            self.enrol(new);
+            self.body.active = Some(factor);
+            self.body.throttle.right(place, now_s);
+        }
+        Ok(Some(right))
     }
 
     /// Keeps a new authenticator until a code of it comes; the one in force stays.
@@ -312,6 +385,7 @@ impl Record {
             .is_some_and(|code| matches!(pending.check_code(&code, now_unix_s), Checked::Right(_)));
         if right {
             self.body.active = self.body.pending.take();
+            self.body.invitation = None;
             self.unlock();
         }
         Ok(Some(right))
@@ -337,6 +411,8 @@ impl Record {
 enum Checked {
     Right(Method),
     Again,
+    Invited,
+    TooLate,
     Wrong,
 }
 

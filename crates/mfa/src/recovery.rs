@@ -8,6 +8,7 @@
 //! many users and against tables made beforehand; a salt per user does both,
 //! and an attempt then costs one Argon2 rather than ten.
 
+use crate::invitation;
 use crate::store::StoreError;
 use argon2::{Argon2, Version};
 use data_encoding::BASE64;
@@ -23,13 +24,52 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const GROUPS: usize = 4;
 const GROUP: usize = 4;
 const LENGTH: usize = GROUPS * (GROUP + 1) - 1;
-const HASH: usize = 32;
-const SALT: usize = 16;
+pub(crate) const HASH: usize = 32;
+pub(crate) const SALT: usize = 16;
 
 /// OWASP's Argon2id parameters for 19 MiB. The codes are random, so the cost only adds to 80 bits.
-const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
+pub(crate) const MEMORY_KIB: u32 = 19 * 1024;
+pub(crate) const PASSES: u32 = 2;
+pub(crate) const LANES: u32 = 1;
+
+/// Whether a text is groups of four symbols with dashes between them.
+pub(crate) fn is_grouped(text: &[u8]) -> bool {
+    text.iter().enumerate().all(|(at, symbol)| {
+        if at % (GROUP + 1) == GROUP {
+            *symbol == b'-'
+        } else {
+            ALPHABET.contains(symbol)
+        }
+    })
+}
+
+/// Fills a text with groups of four random symbols and dashes between them.
+pub(crate) fn fill_grouped(text: &mut [u8]) -> Result<(), StoreError> {
+    let mut random = Zeroizing::new(vec![0u8; text.len()]);
+    getrandom::fill(&mut random)?;
+    for (at, (symbol, byte)) in text.iter_mut().zip(random.iter()).enumerate() {
+        *symbol = if at % (GROUP + 1) == GROUP {
+            b'-'
+        } else {
+            // 256 is a multiple of 32: every symbol is equally likely.
+            ALPHABET[usize::from(byte % 32)]
+        };
+    }
+    Ok(())
+}
+
+/// Argon2id.
+pub(crate) fn slow_hash(
+    (memory_kib, passes, lanes): (u32, u32, u32),
+    salt: &[u8],
+    text: &[u8],
+) -> Result<Zeroizing<[u8; HASH]>, StoreError> {
+    let params = argon2::Params::new(memory_kib, passes, lanes, Some(HASH))?;
+    let argon = Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params);
+    let mut hash = Zeroizing::new([0u8; HASH]);
+    argon.hash_password_into(text, salt, hash.as_mut())?;
+    Ok(hash)
+}
 
 /// What new codes cost: in this crate's own tests, which make thousands, next to nothing.
 const fn memory_kib() -> u32 {
@@ -44,26 +84,12 @@ impl TypedCode {
     pub(crate) fn parse(typed: &str) -> Option<Self> {
         let mut code = Zeroizing::new(<[u8; LENGTH]>::try_from(typed.as_bytes()).ok()?);
         code.make_ascii_lowercase();
-        let shaped = code.iter().enumerate().all(|(at, symbol)| {
-            if at % (GROUP + 1) == GROUP {
-                *symbol == b'-'
-            } else {
-                ALPHABET.contains(symbol)
-            }
-        });
-        shaped.then_some(Self(code))
+        is_grouped(code.as_ref()).then_some(Self(code))
     }
 
     fn random() -> Result<Self, StoreError> {
-        let mut random = Zeroizing::new([0u8; GROUPS * GROUP]);
-        getrandom::fill(random.as_mut())?;
-        let mut code = Zeroizing::new([b'-'; LENGTH]);
-        for (group, bytes) in random.chunks_exact(GROUP).enumerate() {
-            for (at, byte) in bytes.iter().enumerate() {
-                // 256 is a multiple of 32: every symbol is equally likely.
-                code[group * (GROUP + 1) + at] = ALPHABET[usize::from(byte % 32)];
-            }
-        }
+        let mut code = Zeroizing::new([0; LENGTH]);
+        fill_grouped(code.as_mut())?;
         Ok(Self(code))
     }
 
@@ -73,23 +99,17 @@ impl TypedCode {
     }
 }
 
-/// Does with a typed text what it takes to look at it as a recovery code, for a user of whom nothing is
-/// looked at: as long as what is typed decides what it costs, the cost tells nothing of the user.
+/// Does with a typed text what it takes to look at it as a recovery code or an invitation, for a user of
+/// whom nothing is looked at: what is typed alone decides the cost, so the cost tells nothing of the user.
 ///
 /// # Errors
 /// When memory is short.
 pub fn as_if(typed: &str) -> Result<(), StoreError> {
-    let Some(code) = TypedCode::parse(typed.trim_end_matches(['\r', '\n'])) else {
-        return Ok(());
-    };
-    let nobodys = RecoveryCodes {
-        memory_kib: MEMORY_KIB,
-        passes: PASSES,
-        lanes: LANES,
-        salt: BASE64.encode(&[0; SALT]),
-        codes: Vec::new(),
-    };
-    nobodys.hash(&code).map(drop)
+    let typed = typed.trim_end_matches(['\r', '\n']);
+    if TypedCode::parse(typed).is_some() || invitation::TypedInvitation::parse(typed).is_some() {
+        slow_hash((MEMORY_KIB, PASSES, LANES), &[0; SALT], typed.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Whether a text that a user typed has the form of a recovery code; if not, it can only be a one-time code.
@@ -211,12 +231,9 @@ impl RecoveryCodes {
     }
 
     fn hash(&self, code: &TypedCode) -> Result<Zeroizing<[u8; HASH]>, StoreError> {
-        let params = argon2::Params::new(self.memory_kib, self.passes, self.lanes, Some(HASH))?;
-        let argon = Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params);
         let salt = BASE64.decode(self.salt.as_bytes()).unwrap_or_default();
-        let mut hash = Zeroizing::new([0u8; HASH]);
-        argon.hash_password_into(code.0.as_ref(), &salt, hash.as_mut())?;
-        Ok(hash)
+        let cost = (self.memory_kib, self.passes, self.lanes);
+        slow_hash(cost, &salt, code.0.as_ref())
     }
 }
 

@@ -4,6 +4,7 @@ mod concurrency;
 mod crash;
 mod every_call;
 mod faults;
+mod invitations;
 mod properties;
 mod replays;
 mod shared;

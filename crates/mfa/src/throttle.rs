@@ -190,12 +190,18 @@ pub(crate) struct Throttle {
     keys: Vec<KnownKey>,
     #[serde(default)]
     places: Vec<Known>,
+    /// How often the user was locked out anywhere, or let in again by an operator, ever.
+    #[serde(default)]
+    lockouts: u64,
 }
 
 impl Throttle {
     /// Whether there is nothing to remember.
     pub(crate) fn is_empty(&self) -> bool {
-        self.strange.is_untouched() && self.keys.is_empty() && self.places.is_empty()
+        self.strange.is_untouched()
+            && self.keys.is_empty()
+            && self.places.is_empty()
+            && self.lockouts == 0
     }
 
     /// What a record that counted for the user as a whole says of it.
@@ -243,6 +249,7 @@ impl Throttle {
         let known = self.at(place, now_s);
         let mut left = known.count.count(limits.attempts(), now_s, limits);
         let (failures, proven) = (known.count.wrong, known.is_proven(now_s));
+        let mut locked = known.count.until_s.is_some();
         if !proven {
             if let Some(key) = self.known_key(&place.key, now_s) {
                 key.count.count(limits.attempts(), now_s, limits);
@@ -250,12 +257,19 @@ impl Throttle {
             if self.strange.until_s.is_none() {
                 let most = limits.attempts().saturating_mul(BUDGET);
                 self.strange.count(most, now_s, limits);
+                locked |= self.strange.until_s.is_some();
             }
             if self.hold(place, now_s, limits).is_some() {
                 left = 0;
             }
         }
+        self.lockouts = self.lockouts.saturating_add(u64::from(locked));
         Borne { failures, left }
+    }
+
+    /// How often the user was locked out anywhere, or let in again by an operator, ever.
+    pub(crate) fn lockouts(&self) -> u64 {
+        self.lockouts
     }
 
     /// A right code came from `place`: its wrong ones are forgotten, and it is known from now on.
@@ -288,6 +302,7 @@ impl Throttle {
     /// Forgets every wrong code and lock-out; who is known stays known.
     pub(crate) fn clear(&mut self) {
         self.strange = Count::default();
+        self.lockouts = self.lockouts.saturating_add(1);
         self.places.retain(|known| known.right_s.is_some());
         for known in &mut self.places {
             known.count = Count::default();

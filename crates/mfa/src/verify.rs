@@ -45,12 +45,16 @@ pub enum Verdict {
     },
     /// A right code that had been used, or one older than a code that has been used. Counts as no failure.
     Replayed,
+    /// A right invitation. It is spent by [`crate::enrol_invited`], not by this.
+    Invited,
+    /// A right invitation whose time is over. Counts as no failure.
+    InvitedTooLate,
     /// The place is locked out; what was typed was not looked at, so a right code stays good.
     Locked {
         /// When the lock-out ends, in milliseconds since the Unix epoch.
         until_ms: i64,
     },
-    /// The user has no confirmed authenticator.
+    /// The user has no confirmed authenticator and no invitation.
     NotEnrolled,
 }
 

@@ -35,6 +35,7 @@ pub use model::{
     User, UserMfa,
 };
 pub use selftest::TestFailure;
+pub use values::seconds;
 pub use window::{Hours, Window};
 
 use diagnostics::Source;

@@ -53,7 +53,9 @@ pub(crate) fn duration(
     Some(duration)
 }
 
-fn seconds(text: &str) -> Option<u64> {
+/// Seconds in a length of time as policy.toml writes it: `8h`, `1h30m`, `90s`, `1d`; `None` for anything else.
+#[must_use]
+pub fn seconds(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total: u64 = 0;
     let mut last_unit = u64::MAX;

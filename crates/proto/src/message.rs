@@ -167,6 +167,15 @@ pub enum Request {
         /// The code.
         code: Secret,
     },
+    /// jumpctl: a text by which the user can enrol an authenticator at a login, once. Answered by [`Reply::Invitation`] or [`Reply::Refused`].
+    MfaInvite {
+        /// For whom.
+        user: String,
+        /// The uid NSS gives this name.
+        uid: Option<u32>,
+        /// For how long it holds.
+        seconds: u64,
+    },
     /// jumpctl: second-factor state of one user or of all. Answered by [`Reply::MfaStatus`].
     MfaStatus {
         /// One user, or all.
@@ -369,6 +378,13 @@ pub enum Reply {
         /// Recovery codes, shown once.
         recovery_codes: Vec<Secret>,
     },
+    /// An invitation, shown once.
+    Invitation {
+        /// What the user types in place of a code.
+        invitation: Secret,
+        /// Until when it holds.
+        until_ms: i64,
+    },
     /// New recovery codes, shown once.
     RecoveryCodes {
         /// The codes.
@@ -401,13 +417,16 @@ pub enum Reply {
 }
 
 /// The next step of a second factor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum AuthStep {
     /// Ask the user, without echo, and send the answer.
     Prompt {
         /// The prompt.
         text: String,
+        /// Lines to show before it, which may hold what the user alone may see.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        info: Vec<Secret>,
     },
     /// The second factor is given.
     Accepted {
@@ -526,6 +545,9 @@ pub struct MfaUser {
     /// What the authenticator's codes are made with, if one is enrolled.
     #[serde(default)]
     pub totp: Option<TotpParams>,
+    /// Until when an invitation to enrol holds, if one does.
+    #[serde(default)]
+    pub invited_until_ms: Option<i64>,
     /// Lock-outs in force.
     #[serde(default)]
     pub locks: Vec<MfaLock>,
@@ -574,7 +596,7 @@ pub struct SessionInfo {
     pub ends_ms: Option<i64>,
     /// Why it ends then.
     pub ends_reason: Option<Reason>,
-    /// How the second factor was given (`totp`, `recovery`, `security-key`, `none`).
+    /// How the second factor was given (`totp`, `recovery`, `security-key`, `remembered`, `none`).
     pub mfa: String,
     /// SHA-256 fingerprint of the login key.
     pub key_fingerprint: Option<String>,

@@ -168,6 +168,12 @@ reasons! {
     RestoredRecord => "restored_record",
     /// The record of the second factor is of another host.
     ForeignRecord => "foreign_record",
+    /// An invitation to enrol was made.
+    InvitationMade => "invitation_made",
+    /// The user enrolled by an invitation.
+    InvitationUsed => "invitation_used",
+    /// A right invitation that does not hold any more.
+    InvitationExpired => "invitation_expired",
     /// No second factor is enrolled.
     NotEnrolled => "not_enrolled",
     /// Too many wrong codes.
@@ -176,6 +182,8 @@ reasons! {
     MfaMissing => "mfa_missing",
     /// A recovery code stood in for the authenticator.
     RecoveryCode => "recovery_code",
+    /// A code was given not long ago with this key from this network (`[mfa] remember`).
+    Remembered => "remembered",
     /// The second factor was given by the login key itself.
     SecurityKey => "security_key",
     /// The user is an automation account (`mfa = "none"`).

@@ -11,12 +11,13 @@ use crate::client::Jumpd;
 use crate::error::{Answer, Error, Outcome};
 use crate::nss;
 use crate::output::{Output, printable};
-use crate::qr;
 use crate::time;
 use jiff::tz::TimeZone;
+use jump_mfa::qr;
 use jump_proto::{
     Method, MfaLock, MfaUser, Reason, Reply, Request, Secret, TotpChoice, TotpParams,
 };
+use std::time::Duration;
 
 /// How often the operator may mistype the code.
 const TRIES: usize = 3;
@@ -28,6 +29,7 @@ pub(super) fn run(jumpd: &Jumpd, action: Mfa, out: &mut Output) -> Answer {
             no_confirm,
             totp,
         } => enroll(jumpd, &user, no_confirm, totp.into(), out),
+        Mfa::Invite { user, lasting } => invite(jumpd, &user, lasting, out),
         Mfa::Confirm { user } => confirm(jumpd, &user, out),
         Mfa::Status { user } => status(jumpd, user, out),
         Mfa::Reset { user } => {
@@ -106,7 +108,7 @@ fn enroll(
                 printable(user)
             ))?;
         }
-        for row in qr::draw(uri.expose(), out.is_terminal()).unwrap_or_default() {
+        for row in qr::draw(uri.expose(), out.is_terminal(), qr::ROWS).unwrap_or_default() {
             out.line(row)?;
         }
         out.line(format_args!("Key: {}", grouped(secret.expose())))?;
@@ -115,6 +117,49 @@ fn enroll(
         return Ok(Outcome::Yes);
     }
     confirm(jumpd, user, out)
+}
+
+fn invite(jumpd: &Jumpd, user: &str, lasting: Duration, out: &mut Output) -> Answer {
+    need_terminal(out)?;
+    let scope = jumpd.status()?.scope;
+    if let Some(refusal) = outside(user, nss::groups(user).as_deref(), &scope) {
+        return Err(refusal);
+    }
+    let request = Request::MfaInvite {
+        user: user.to_owned(),
+        uid: nss::uid(user),
+        seconds: lasting.as_secs(),
+    };
+    let Reply::Invitation {
+        invitation,
+        until_ms,
+    } = jumpd.ask(&request)?
+    else {
+        return Err(Error::WrongAnswer);
+    };
+    let until = time::show(until_ms, &TimeZone::system());
+    let user = printable(user);
+    out.line(format_args!(
+        "Invitation for {user}, good once and until {until}; it is not shown again:"
+    ))?;
+    // The operator asked for it: to show it is the command's purpose.
+    out.line(format_args!("    {}", invitation.expose()))?;
+    out.line(format_args!(
+        "At the next login {user} types it in place of the code, and is shown a QR code there."
+    ))?;
+    out.json(&Invited {
+        user: &user,
+        invitation: &invitation,
+        until_ms,
+    })?;
+    Ok(Outcome::Yes)
+}
+
+#[derive(serde::Serialize)]
+struct Invited<'a> {
+    user: &'a str,
+    invitation: &'a Secret,
+    until_ms: i64,
 }
 
 /// A user whom pam_jump would never ask: a slip of the pen, or somebody who logs in as before.
@@ -251,6 +296,9 @@ fn state(user: &MfaUser, zone: &TimeZone) -> String {
     if user.security_key {
         text.push_str(", or a security key");
     }
+    if let Some(ms) = user.invited_until_ms {
+        text.push_str(&format!(", invited until {}", time::show(ms, zone)));
+    }
     if let Some(ms) = user.locked_until_ms {
         text.push_str(&format!(", locked until {}", time::show(ms, zone)));
     }
@@ -359,6 +407,7 @@ mod tests {
             failures: 0,
             automation: false,
             totp: None,
+            invited_until_ms: None,
             locks: Vec::new(),
             methods: vec![],
             security_key: false,
@@ -367,6 +416,12 @@ mod tests {
         };
         let utc = TimeZone::UTC;
         assert_eq!(state(&user, &utc), "not enrolled");
+        user.invited_until_ms = Some(0);
+        assert_eq!(
+            state(&user, &utc),
+            "not enrolled, invited until Thu 1970-01-01 00:00:00 UTC"
+        );
+        user.invited_until_ms = None;
         user.pending = true;
         assert_eq!(state(&user, &utc), "waits for its code");
         (user.enrolled, user.pending) = (true, false);

@@ -3,6 +3,7 @@
 use crate::connection::auth_info;
 use crate::generation::Generation;
 use crate::names::Resolver;
+use crate::remember::Remembered;
 use crate::sessions::Sessions;
 use crate::state::{Applicant, Jumpd, given, new_id};
 use jiff::Timestamp;
@@ -112,6 +113,7 @@ impl Host {
             None,
             Sessions::load(state.path()).unwrap(),
             Box::new(FileStore::open(state.path(), KeyRing::generate().unwrap()).unwrap()),
+            Remembered::load(state.path()).unwrap(),
             Journal::with_sinks(
                 &state.path().join("audit.chain"),
                 vec![Box::new(journal.clone())],

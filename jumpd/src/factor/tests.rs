@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::generation::Generation;
+use crate::remember::Remembered;
 use crate::sessions::Sessions;
 use jump_audit::{Journal, Memory};
 use jump_mfa::{FileStore, KeyRing, Params, Who, code_at};
@@ -14,11 +15,16 @@ const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIMO4du/BYXHpkbWwykRTk7oAPt7qBSbuwJ/k/
 
 /// Three users, and as many wrong codes as may be.
 fn policy() -> String {
+    policy_with("")
+}
+
+/// The same with more lines in `[mfa]`.
+fn policy_with(mfa: &str) -> String {
     let user = |name: &str, uid: u32| {
         format!("[users.{name}]\nuid = {uid}\nkeys = [\"ssh-ed25519 {KEY} {name}\"]\n")
     };
     format!(
-        "version = 1\n[mfa]\nattempts = 100\n{}{}{}",
+        "version = 1\n[mfa]\nattempts = 100\n{mfa}\n{}{}{}",
         user("alice", 70001),
         user("bob", 70002),
         user("carol", 70003)
@@ -29,7 +35,7 @@ fn policy() -> String {
 struct Host {
     jumpd: Jumpd,
     journal: Memory,
-    _state: TempDir,
+    state: TempDir,
 }
 
 impl Host {
@@ -40,6 +46,7 @@ impl Host {
             None,
             Sessions::load(state.path()).unwrap(),
             Box::new(FileStore::open(state.path(), KeyRing::generate().unwrap()).unwrap()),
+            Remembered::load(state.path()).unwrap(),
             Journal::with_sinks(
                 &state.path().join("audit.chain"),
                 vec![Box::new(journal.clone())],
@@ -48,7 +55,7 @@ impl Host {
         let host = Self {
             jumpd,
             journal,
-            _state: state,
+            state,
         };
         host.take(policy);
         host
@@ -61,15 +68,48 @@ impl Host {
         });
     }
 
-    fn enrol(&self, who: &Who) -> Secret {
+    fn enrol_with_codes(&self, who: &Who) -> jump_mfa::NewEnrolment {
         let now = self.jumpd.now().as_second();
-        jump_mfa::begin_enrolment(&self.jumpd.second_factors, who, "b", now, false)
-            .unwrap()
-            .secret_base32
+        jump_mfa::begin_enrolment(&self.jumpd.second_factors, who, "b", now, false).unwrap()
+    }
+
+    fn enrol(&self, who: &Who) -> Secret {
+        self.enrol_with_codes(who).secret_base32
+    }
+
+    /// A code for each login in turn: one per step, the clock going on with it.
+    fn fresh_code(&self, key: &Secret) -> String {
+        let later = self
+            .jumpd
+            .now()
+            .checked_add(jiff::SignedDuration::from_secs(30));
+        self.jumpd.set_clock(later.unwrap());
+        let now = self.jumpd.now().as_second().cast_unsigned();
+        let code = code_at(key.expose(), &Params::default(), now).unwrap();
+        code.expose().to_owned()
+    }
+
+    /// Whether a login is asked for a code.
+    fn is_asked(&self, login: &Login) -> bool {
+        let (step, _, prompts) = self.converse_some(login, &[]);
+        assert_eq!(step.is_none(), !prompts.is_empty());
+        step.is_none()
     }
 
     /// What is answered to these answers, each of which must be asked for; and how long the last took.
     fn converse(&self, login: &Login, answers: &[&str]) -> (AuthStep, Duration, Vec<String>) {
+        let (step, took, prompts) = self.converse_some(login, answers);
+        let asked = prompts.iter().filter(|text| !text.starts_with('|'));
+        assert_eq!(asked.count(), answers.len(), "an answer was not asked for");
+        (step.unwrap(), took, prompts)
+    }
+
+    /// The same, hanging up where the answers are used up.
+    fn converse_some(
+        &self,
+        login: &Login,
+        answers: &[&str],
+    ) -> (Option<AuthStep>, Duration, Vec<String>) {
         let (ours, pams) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -86,19 +126,24 @@ impl Host {
             let mut answers = answers.iter();
             let step = loop {
                 match pam.recv::<Reply>().unwrap().unwrap() {
-                    Reply::Auth(AuthStep::Prompt { text }) => {
+                    Reply::Auth(AuthStep::Prompt { text, info }) => {
+                        prompts.extend(info.iter().map(|line| format!("| {}", line.expose())));
                         prompts.push(text);
-                        let answer = Secret::new((*answers.next().unwrap()).to_owned());
+                        let Some(answer) = answers.next() else {
+                            break None;
+                        };
+                        let answer = Secret::new((*answer).to_owned());
                         asked = Instant::now();
                         pam.send(&Request::AuthAnswer { answer }).unwrap();
                     }
-                    Reply::Auth(step) => break step,
+                    Reply::Auth(step) => break Some(step),
                     other => panic!("{other:?}"),
                 }
             };
             let took = asked.elapsed();
-            assert!(answers.next().is_none(), "an answer was not asked for");
-            conversation.join().unwrap().unwrap();
+            drop(pam);
+            let ended = conversation.join().unwrap();
+            assert!(step.is_none() || ended.is_ok());
             (step, took, prompts)
         })
     }
@@ -122,11 +167,15 @@ fn who(user: &str, uid: u32) -> Who {
 }
 
 fn login(who: &Who) -> Login {
+    login_from(who, "192.0.2.10")
+}
+
+fn login_from(who: &Who, source: &str) -> Login {
     Login {
         user: who.user.clone(),
         uid: who.uid,
         groups: Vec::new(),
-        connection: "192.0.2.10 5022 192.0.2.1 22".to_owned(),
+        connection: format!("{source} 5022 192.0.2.1 22"),
         auth_info: format!("publickey ssh-ed25519 {KEY}\n"),
         monitor: 4711,
     }
@@ -198,8 +247,10 @@ fn h15_enrolled_unenrolled_and_locked_users_look_alike() {
                             let at = (worker + round) % 3;
                             let (step, took, prompts) = host.converse(&login(people[at]), &[typed]);
                             assert_eq!(prompts, [PROMPT]);
-                            let message = Some(NOT_ACCEPTED.to_owned());
-                            assert_eq!(step, AuthStep::Denied { message });
+                            let AuthStep::Denied { message } = step else {
+                                panic!("{step:?}");
+                            };
+                            assert_eq!(message.as_deref(), Some(NOT_ACCEPTED));
                             times[at].push(took);
                         }
                         times
@@ -271,4 +322,231 @@ fn a_right_code_is_let_in() {
     let (step, ..) = host.converse(&login(&alice), &[code.expose()]);
     assert!(matches!(step, AuthStep::Accepted { .. }), "{step:?}");
     assert_eq!(host.told(), "mfa.ok ");
+}
+
+#[test]
+fn a_remembered_code_saves_the_next_prompt_for_its_key_and_source_alone() {
+    let host = Host::with(&policy_with("remember = \"8h\""));
+    let (alice, bob) = (who("alice", 70001), who("bob", 70002));
+    let key = host.enrol(&alice);
+    host.enrol(&bob);
+    assert!(host.is_asked(&login(&alice)));
+    let code = host.fresh_code(&key);
+    host.converse(&login(&alice), &[&code]);
+    assert_eq!(host.told(), "mfa.ok ");
+    for _ in 0..2 {
+        let (step, _, _) = host.converse(&login(&alice), &[]);
+        assert!(matches!(step, AuthStep::Accepted { .. }), "{step:?}");
+        assert_eq!(host.told(), "mfa.skipped remembered");
+    }
+    assert!(host.is_asked(&login_from(&alice, "192.0.2.11")));
+    assert!(host.is_asked(&login(&bob)), "with the same key and source");
+    let mut other = login(&alice);
+    other.auth_info = other.auth_info.replace("jbX", "jbY");
+    assert!(host.is_asked(&other), "another key");
+    // What the policy no longer grants is over, whatever was granted.
+    host.take(&policy_with("remember = \"0s\""));
+    assert!(host.is_asked(&login(&alice)));
+    host.take(&policy_with(
+        "remember = \"8h\"\nmethods = [\"security-key\"]",
+    ));
+    assert!(host.is_asked(&login(&alice)));
+    host.take(&policy_with("remember = \"8h\""));
+    assert!(!host.is_asked(&login(&alice)));
+    // A restarted jumpd remembers.
+    let state = host.state.path();
+    let again = Remembered::load(state).unwrap();
+    let standing = jump_mfa::standing(&host.jumpd.second_factors, &alice).unwrap();
+    let place = applicant(&login(&alice)).unwrap().place();
+    let life = Duration::from_secs(3600);
+    let recalled = again.recall(70001, &place, &standing.unwrap(), life, boot_ms());
+    assert!(recalled.is_some());
+}
+
+#[test]
+fn a_remembered_code_is_worth_nothing_after_a_reset_an_enrolment_or_a_lock_out() {
+    let host = Host::with(&policy_with("remember = \"8h\""));
+    let alice = who("alice", 70001);
+    let store = &host.jumpd.second_factors;
+    let mut key = host.enrol(&alice);
+    let log_in = |key: &Secret| {
+        let code = host.fresh_code(key);
+        host.converse(&login(&alice), &[&code]);
+        assert!(!host.is_asked(&login(&alice)));
+    };
+    log_in(&key);
+    jump_mfa::reset(store, &alice).unwrap();
+    assert!(host.is_asked(&login(&alice)));
+    key = host.enrol(&alice);
+    assert!(
+        host.is_asked(&login(&alice)),
+        "the same user, enrolled anew"
+    );
+    log_in(&key);
+    key = host.enrol(&alice);
+    assert!(host.is_asked(&login(&alice)), "another authenticator");
+    log_in(&key);
+    let elsewhere = login_from(&alice, "192.0.2.99");
+    for _ in 0..100 {
+        let there = applicant(&elsewhere).unwrap();
+        mfa::verify(
+            &host.jumpd,
+            &host.jumpd.policy().unwrap(),
+            &there,
+            "no code",
+        );
+    }
+    assert!(host.is_asked(&login(&alice)), "a lock-out somewhere else");
+    log_in(&key);
+    jump_mfa::unlock(store, &alice).unwrap();
+    assert!(host.is_asked(&login(&alice)), "an operator's hand");
+}
+
+#[test]
+fn a_recovery_code_is_not_remembered_and_a_skipped_prompt_prolongs_nothing() {
+    let host = Host::with(&policy_with("remember = \"8h\""));
+    let alice = who("alice", 70001);
+    let new = host.enrol_with_codes(&alice);
+    host.converse(&login(&alice), &[new.recovery_codes[0].expose()]);
+    assert_eq!(host.told(), "mfa.ok recovery_code");
+    assert!(host.is_asked(&login(&alice)));
+    let code = host.fresh_code(&new.secret_base32);
+    host.converse(&login(&alice), &[&code]);
+    let file = host.state.path().join("remembered/70001.json");
+    let before = std::fs::read(&file).unwrap();
+    assert!(!host.is_asked(&login(&alice)));
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+/// The text of an invitation for bob that holds for an hour.
+fn invitation(host: &Host, who: &Who) -> String {
+    let now = host.jumpd.now().as_second();
+    let store = &host.jumpd.second_factors;
+    let text = jump_mfa::invite(store, who, now, now + 3600).unwrap();
+    text.expose().to_owned()
+}
+
+/// Types an invitation, reads the key from the screen, and types what `answers` makes of it.
+fn enrol_at_login(
+    host: &Host,
+    who: &Who,
+    invitation: &str,
+    answer: impl Fn(&Secret) -> String,
+) -> (Option<AuthStep>, Vec<String>) {
+    let (ours, pams) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    let (ours, pam) = (Channel::from(ours), Channel::from(pams));
+    pam.set_timeout(Some(Duration::from_secs(30))).unwrap();
+    let login = login(who);
+    std::thread::scope(|scope| {
+        let conversation = scope.spawn(|| host.jumpd.authenticate(&ours, &login));
+        let mut screen = Vec::new();
+        let step = loop {
+            let (text, info) = match pam.recv::<Reply>().unwrap().unwrap() {
+                Reply::Auth(AuthStep::Prompt { text, info }) => (text, info),
+                Reply::Auth(step) => break step,
+                other => panic!("{other:?}"),
+            };
+            screen.extend(info.iter().map(|line| line.expose().to_owned()));
+            screen.push(text.clone());
+            let answer = match text.as_str() {
+                PROMPT => invitation.to_owned(),
+                text if text.starts_with("Code of") => {
+                    let key = screen
+                        .iter()
+                        .rev()
+                        .find_map(|line| line.strip_prefix("Key: "));
+                    answer(&Secret::new(key.unwrap().replace(' ', "")))
+                }
+                _ => String::new(),
+            };
+            let answer = Secret::new(answer);
+            pam.send(&Request::AuthAnswer { answer }).unwrap();
+        };
+        conversation.join().unwrap().unwrap();
+        (Some(step), screen)
+    })
+}
+
+#[test]
+fn an_invited_user_enrols_at_the_prompt_for_the_code() {
+    let host = Host::with(&policy());
+    let bob = who("bob", 70002);
+    let text = invitation(&host, &bob);
+    let mut key = None;
+    let kept = std::sync::Mutex::new(&mut key);
+    let (step, screen) = enrol_at_login(&host, &bob, &text.to_uppercase(), |key| {
+        **kept.lock().unwrap() = Some(key.expose().to_owned());
+        host.fresh_code(key)
+    });
+    assert!(matches!(step, Some(AuthStep::Accepted { .. })), "{step:?}");
+    assert_eq!(host.told(), "mfa.ok invitation_used");
+    assert_eq!(screen[0], PROMPT);
+    let codes: Vec<_> = screen
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .collect();
+    let codes: Vec<_> = codes.into_iter().filter(|word| word.len() == 19).collect();
+    assert_eq!(codes.len(), 10, "{screen:?}");
+    // The authenticator is in force, and so are the codes; the invitation is spent.
+    let code = host.fresh_code(&Secret::new(key.unwrap()));
+    host.converse(&login(&bob), &[&code]);
+    assert_eq!(host.told(), "mfa.ok ");
+    host.converse(&login(&bob), &[codes[3]]);
+    assert_eq!(host.told(), "mfa.ok recovery_code");
+    host.converse(&login(&bob), &[&text]);
+    assert_eq!(host.told(), "mfa.failed wrong_code");
+}
+
+#[test]
+fn an_invitation_is_spent_only_by_a_right_code() {
+    let host = Host::with(&policy());
+    let bob = who("bob", 70002);
+    let text = invitation(&host, &bob);
+    let (step, screen) = enrol_at_login(&host, &bob, &text, |_| "000000x".to_owned());
+    assert!(matches!(step, Some(AuthStep::Denied { .. })), "{step:?}");
+    assert_eq!(host.told(), "mfa.failed wrong_code");
+    assert_eq!(
+        screen
+            .iter()
+            .filter(|line| line.starts_with("Code of"))
+            .count(),
+        3
+    );
+    let (step, _) = enrol_at_login(&host, &bob, &text, |key| host.fresh_code(key));
+    assert!(matches!(step, Some(AuthStep::Accepted { .. })), "{step:?}");
+}
+
+#[test]
+fn an_invitation_ends_with_its_time_with_another_and_with_a_reset() {
+    let host = Host::with(&policy());
+    let bob = who("bob", 70002);
+    let store = &host.jumpd.second_factors;
+    let refused = |text: &str, why: &str| {
+        host.converse(&login(&bob), &[text]);
+        assert_eq!(host.told(), why);
+    };
+    let first = invitation(&host, &bob);
+    let second = invitation(&host, &bob);
+    refused(&first, "mfa.failed wrong_code");
+    let later = host
+        .jumpd
+        .now()
+        .checked_add(jiff::SignedDuration::from_secs(3601));
+    host.jumpd.set_clock(later.unwrap());
+    refused(&second, "mfa.failed invitation_expired");
+    let third = invitation(&host, &bob);
+    jump_mfa::reset(store, &bob).unwrap();
+    refused(&third, "mfa.failed not_enrolled");
+    let fourth = invitation(&host, &bob);
+    host.enrol(&bob);
+    refused(&fourth, "mfa.failed wrong_code");
+    // Wrong ones count like wrong codes.
+    let now = host.jumpd.now().as_second();
+    assert_eq!(jump_mfa::status(store, &bob, now).unwrap().failures, 1);
 }

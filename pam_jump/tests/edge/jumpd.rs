@@ -107,6 +107,7 @@ impl Jumpd {
                     self.note("authenticate", login, false);
                     Reply::Auth(AuthStep::Prompt {
                         text: "Verification code: ".to_owned(),
+                        info: Vec::new(),
                     })
                 }
                 Request::AuthAnswer { answer } => Reply::Auth(if yes && answer.expose() == RIGHT {

@@ -238,3 +238,40 @@ fn a_lock_out_counted_by_the_release_before_holds_on() {
         "{later:?}"
     );
 }
+
+#[test]
+fn h18_a_standing_ends_with_the_authenticator_and_with_every_lock_out() {
+    let t = temporary();
+    assert_eq!(standing(&t.store, &alice()).unwrap(), None);
+    let (key, codes) = enrol(&t.store);
+    let mut seen = Vec::new();
+    let mut is_new = || {
+        let now = standing(&t.store, &alice()).unwrap().unwrap();
+        assert!(!now.contains(&key));
+        let new = !seen.contains(&now);
+        seen.push(now);
+        new
+    };
+    assert!(is_new());
+    // Codes, right or wrong, change nothing.
+    assert_eq!(ask(&t.store, &code(&key, NOW), NOW), totp());
+    assert_eq!(ask(&t.store, &codes[0], NOW), recovery(9));
+    ask(&t.store, "no code", NOW);
+    assert!(!is_new());
+    guess(&t.store, &desk(), NOW);
+    assert!(is_new(), "a lock-out");
+    unlock(&t.store, &alice()).unwrap();
+    assert!(is_new(), "its end by an operator");
+    assert_eq!(ask(&t.store, &code(&key, NOW + 30), NOW + 30), totp());
+    assert!(!is_new());
+    for host in 0..4 {
+        guess(&t.store, &place("SHA256:other", host), NOW);
+    }
+    assert!(is_new(), "a lock-out elsewhere");
+    enrol(&t.store);
+    assert!(is_new(), "another authenticator");
+    reset(&t.store, &alice()).unwrap();
+    assert_eq!(standing(&t.store, &alice()).unwrap(), None);
+    enrol(&t.store);
+    assert!(is_new(), "enrolled anew");
+}

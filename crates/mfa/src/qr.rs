@@ -8,16 +8,18 @@
 
 use qrcode::{Color, EcLevel, QrCode};
 
-const ROWS: usize = 22;
+/// Rows that leave room for a question on a terminal of 24.
+pub const ROWS: usize = 22;
 
-/// The picture, one string per row; `None` when the text is too long for any QR code.
+/// The picture, one string per row, with the whole quiet zone if it then has at most `rows` rows;
+/// `None` when the text is too long for any QR code.
 #[must_use]
-pub(crate) fn draw(text: &str, colours: bool) -> Option<Vec<String>> {
+pub fn draw(text: &str, colours: bool, rows: usize) -> Option<Vec<String>> {
     // The picture is read from a screen, undamaged: the least correction gives the smallest one.
     let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
     let width = code.width();
     let modules = code.to_colors();
-    let quiet = if (width + 8).div_ceil(2) <= ROWS {
+    let quiet = if (width + 8).div_ceil(2) <= rows {
         4
     } else {
         2
@@ -68,7 +70,7 @@ mod tests {
 
     #[test]
     fn it_fits_a_small_terminal() {
-        let rows = draw(URI, true).unwrap();
+        let rows = draw(URI, true, ROWS).unwrap();
         assert!(rows.len() <= 23, "{} rows", rows.len());
         for row in rows {
             assert!(row.chars().filter(|c| " █▀▄".contains(*c)).count() <= 80);
@@ -79,7 +81,7 @@ mod tests {
     fn every_module_is_where_the_encoder_put_it() {
         let code = QrCode::with_error_correction_level(URI, EcLevel::L).unwrap();
         let width = code.width();
-        let drawn = modules(&draw(URI, true).unwrap());
+        let drawn = modules(&draw(URI, true, ROWS).unwrap());
         let quiet = (drawn[0].len() - width) / 2;
         for y in 0..width {
             for x in 0..width {
@@ -94,7 +96,10 @@ mod tests {
 
     #[test]
     fn without_colours_it_is_the_negative() {
-        let (with, without) = (draw(URI, true).unwrap(), draw(URI, false).unwrap());
+        let (with, without) = (
+            draw(URI, true, ROWS).unwrap(),
+            draw(URI, false, ROWS).unwrap(),
+        );
         let (with, without) = (modules(&with), modules(&without));
         let side = with[0].len();
         for (a, b) in with[..side]
@@ -108,6 +113,6 @@ mod tests {
 
     #[test]
     fn a_text_that_fits_no_code_is_told() {
-        assert!(draw(&"x".repeat(5000), true).is_none());
+        assert!(draw(&"x".repeat(5000), true, ROWS).is_none());
     }
 }
