@@ -22,14 +22,16 @@ const ROWS: usize = 21;
 /// As many as leave the first line in sight, whatever the client writes before it.
 const ROWS_WITH_WHOLE_QUIET_ZONE: usize = 20;
 
-/// sshd's `LoginGraceTime` is two minutes, of which some have passed.
-const SCAN: &str = "Scan this with an authenticator app or type in the key; you have 90 seconds.";
-const TYPE: &str = "Add this key to an authenticator app; you have about 90 seconds.";
+/// sshd's `LoginGraceTime` is two minutes, of which some have passed. First lines are short: clients write
+/// `(user@host)` before them.
+const SCAN: &str = "Scan this or type in the key, within 90 seconds:";
+const TYPE: &str = "Type this key into the app, within 90 seconds:";
 const FIRST_CODE: &str = "Code of the new authenticator: ";
-const ANOTHER: &str =
-    "Not its code now. Type what it shows; if it stays wrong, set the phone's clock.";
+const ANOTHER: &str = "That is not its code now.";
+const CLOCK: &str = "Type the one it shows; if it stays wrong, set the phone's clock.";
 const NOT_ENROLLED: &str = "Not enrolled. The invitation still holds; log in again to begin anew.";
-const CODES: &str = "You are enrolled. Recovery codes, each good once; they are not shown again:";
+const ENROLLED: &str = "You are enrolled.";
+const CODES: &str = "Recovery codes, each good once; they are not shown again:";
 const ENTER: &str = "Write them down, then press Enter: ";
 const TAKEN: &str = "This invitation does not hold any more; ask for another.";
 
@@ -79,7 +81,7 @@ impl Jumpd {
                 Ok(Confirmation::Confirmed) => return self.enrolled(talk, who, id, &draft),
                 Ok(Confirmation::WrongCode) => {
                     let key = line(&format!("Key: {}", grouped(&draft)));
-                    info = vec![line(ANOTHER), key];
+                    info = vec![line(ANOTHER), line(CLOCK), key];
                 }
                 Ok(Confirmation::NothingPending) => {
                     return Ok(self.refuse_invited(who, id, Reason::InvitationExpired, TAKEN));
@@ -109,7 +111,7 @@ impl Jumpd {
                 message: Some(BROKEN.to_owned()),
             });
         }
-        let mut info = vec![line(CODES)];
+        let mut info = vec![line(ENROLLED), line(CODES)];
         for pair in draft.shown.recovery_codes.chunks(2) {
             // To show them, once, is what they are made for.
             let row: Vec<&str> = pair.iter().map(Secret::expose).collect();
@@ -205,6 +207,8 @@ mod tests {
             // A line of its own for the prompt.
             assert!(shown.len() < 24, "{user}: {} lines", shown.len());
             assert_eq!(shown[0], SCAN, "{user}");
+            // OpenSSH writes "(user@host) " before the first line.
+            assert!(SCAN.len() + "(firstname@bastion) ".len() <= 80);
             for line in &shown {
                 assert!(line.chars().count() <= 80, "{line}");
                 // PAM_MAX_MSG_SIZE of Linux-PAM.

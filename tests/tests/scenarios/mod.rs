@@ -7,6 +7,7 @@ use jump_lab::seat::{Seat, append};
 
 mod agreement;
 pub(crate) mod clients;
+mod enrolment;
 mod events;
 mod failures;
 mod faults;
@@ -60,6 +61,10 @@ stories! {
     beside logins::outside_the_window_one_sentence_says_when_it_opens,
     alone logins::an_automation_user_needs_key_and_source_and_no_code,
     alone logins::a_login_without_keyboard_interactive_is_refused,
+    beside enrolment::an_admin_enrols_a_user_at_a_terminal,
+    beside enrolment::an_invited_user_enrols_at_the_prompt,
+    beside enrolment::a_code_is_remembered_for_its_key_and_address,
+    beside enrolment::whoever_guesses_elsewhere_keeps_nobody_out,
     beside forwards::scp_rsync_and_sftp_go_through,
     beside forwards::bytes_and_duration_are_exact,
     beside forwards::local_and_dynamic_forwards_go_to_targets_only,

@@ -14,4 +14,5 @@ pub(crate) const NEED_WORKBENCH: &[&str] = &[
     "other_clients_log_in_forward_and_are_refused_alike",
     "ansible_reaches_a_target_through_proxyjump",
     "a_name_that_only_dns_knows_goes_where_dns_says_and_not_to_the_bastion",
+    "an_invited_user_enrols_at_the_prompt",
 ];
