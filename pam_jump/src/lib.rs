@@ -22,6 +22,7 @@ use ::pam::constants::{PAM_DELETE_CRED, PamFlag, PamResultCode};
 use ::pam::module::{PamHandle, PamHooks};
 use scope::Scope;
 use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 struct Jump;
@@ -80,12 +81,16 @@ fn for_jump_users(
 impl PamHooks for Jump {
     fn sm_authenticate(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
         for_jump_users(pamh, PamResultCode::PAM_AUTH_ERR, |pamh, member| {
+            #[cfg(feature = "weaken")]
+            weaken::panic_where_told("authenticate");
             ask::authenticate(pamh, &member)
         })
     }
 
     fn acct_mgmt(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
         for_jump_users(pamh, PamResultCode::PAM_PERM_DENIED, |pamh, member| {
+            #[cfg(feature = "weaken")]
+            weaken::panic_where_told("account");
             ask::account(pamh, &member)
         })
     }
@@ -96,10 +101,20 @@ impl PamHooks for Jump {
             return PamResultCode::PAM_SUCCESS;
         }
         if session::in_user_child() {
-            session::enter_user_child(pamh);
+            // sshd ignores the answer after a login by key alone, so a panic has to end the child.
+            let enter = AssertUnwindSafe(|| {
+                #[cfg(feature = "weaken")]
+                weaken::panic_where_told("enter");
+                session::enter_user_child(pamh);
+            });
+            if catch_unwind(enter).is_err() {
+                jump_sys::process::exit_now(255);
+            }
             return PamResultCode::PAM_SUCCESS;
         }
         for_jump_users(pamh, PamResultCode::PAM_CRED_ERR, |pamh, member| {
+            #[cfg(feature = "weaken")]
+            weaken::panic_where_told("establish");
             session::before_or_without_session(pamh);
             session::limit_lifetime(pamh, &member);
             PamResultCode::PAM_SUCCESS
@@ -108,6 +123,8 @@ impl PamHooks for Jump {
 
     fn sm_open_session(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
         for_jump_users(pamh, PamResultCode::PAM_SESSION_ERR, |pamh, member| {
+            #[cfg(feature = "weaken")]
+            weaken::panic_where_told("open");
             session::open(pamh, &member)
         })
     }

@@ -1,4 +1,4 @@
-//! A test build only: each layer can be left out, so that the lab sees what the others do alone.
+//! A test build only: each layer can be left out, so that the lab sees what the others do alone, and each hook can panic.
 //!
 //! The packages are built without this, and a test looks that they are.
 
@@ -7,7 +7,7 @@ use jump_sys::seccomp::{self, InstallError, SessionFilter};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Words of root's that name the layers to leave out: `no-seccomp`, `no-landlock`.
+/// Words of root's that name the layers to leave out, `no-seccomp`, `no-landlock`, or a hook that is to panic, `panic-account`.
 const WORDS: &str = "/etc/jump/weaken";
 
 fn says(word: &str) -> bool {
@@ -30,4 +30,15 @@ pub(crate) fn install_session_filter() -> Result<SessionFilter, InstallError> {
         return seccomp::install_open_filter();
     }
     seccomp::install_session_filter()
+}
+
+/// Panics if the hook of this name is to.
+#[expect(
+    clippy::panic,
+    reason = "what becomes of a panic is what the lab looks at"
+)]
+pub(crate) fn panic_where_told(hook: &str) {
+    if says(&format!("panic-{hook}")) {
+        panic!("as /etc/jump/weaken says");
+    }
 }

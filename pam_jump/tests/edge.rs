@@ -4,7 +4,7 @@
 //!
 //! Each trial is this program run once more, in a mount namespace of its own
 //! whose `/etc`, `/run` and `/var/lib` nobody else sees. The mistakes that
-//! trials are named after (h06 …) are numbered.
+//! trials are named after (h06 …) stand in docs/mfa-hazards.md.
 
 #![allow(
     clippy::unwrap_used,

@@ -2,13 +2,11 @@
 //! out of a session, as one command (`crates/sys/examples/attack.rs`).
 
 use crate::admin::Admin;
+use crate::example;
 use crate::machine::Machine;
 use crate::process::Output;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
 /// Where it is on a host.
 pub const ATTACK: &str = "/usr/local/bin/attack";
@@ -16,31 +14,12 @@ pub const ATTACK: &str = "/usr/local/bin/attack";
 /// What it said: how each thing that it tried went, by name.
 pub type Tried = BTreeMap<String, String>;
 
-/// Where cargo puts it.
-fn program() -> Result<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/examples/attack");
-    path.canonicalize().with_context(|| {
-        format!(
-            "{}: run `cargo xtask lab`, or `cargo build -p jump-sys --example attack`",
-            path.display()
-        )
-    })
-}
-
 /// Puts it onto a host, once.
 ///
 /// # Errors
 /// When it has not been built or cannot be copied.
 pub fn arm(host: &Machine) -> Result<()> {
-    let there = host.path(ATTACK);
-    if there.exists() {
-        return Ok(());
-    }
-    // Another story may be doing the same: each writes a file of its own, and the last name wins.
-    let mine = there.with_extension(format!("{:?}", std::thread::current().id()));
-    fs::copy(program()?, &mine)?;
-    fs::set_permissions(&mine, fs::Permissions::from_mode(0o755))?;
-    Ok(fs::rename(mine, there)?)
+    example::put(host, "jump-sys", "attack").map(drop)
 }
 
 /// As an admin's uid on a host of theirs, but in no session.

@@ -11,8 +11,8 @@ use serde_json::Value;
 use sha1::Sha1;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Length of a time step (RFC 6238 section 4.1, the default).
-const STEP: u64 = 30;
+/// Length of a time step in seconds (RFC 6238 section 4.1, the default).
+pub const STEP: u64 = 30;
 /// A code this close to the end of its acceptance is not handed out: the login takes a moment.
 const MARGIN: u64 = 8;
 
@@ -97,6 +97,12 @@ impl Authenticator {
             .unwrap_or_default()
     }
 
+    /// What it shows at a moment, in seconds after 1970, whether used or not.
+    #[must_use]
+    pub fn code_at(&self, seconds: u64) -> String {
+        self.code_of(seconds / STEP)
+    }
+
     fn unused_step(&self) -> Option<u64> {
         let seconds = seconds();
         let now = seconds / STEP;
@@ -131,7 +137,9 @@ fn hotp(secret: &[u8], counter: u64) -> String {
     format!("{:06}", (word & 0x7fff_ffff) % 1_000_000)
 }
 
-fn seconds() -> u64 {
+/// Seconds after 1970.
+#[must_use]
+pub fn seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_secs())

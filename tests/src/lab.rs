@@ -242,6 +242,12 @@ pub fn package() -> Result<PathBuf> {
     newest.context("no .deb in target/packages; run `cargo xtask lab bookworm`, which makes it, or set JUMP_DEB")
 }
 
+/// Whether the long form of stories that have one was asked for: `cargo xtask lab SUITE --full`.
+#[must_use]
+pub fn full() -> bool {
+    std::env::var_os("JUMP_LAB_FULL").is_some()
+}
+
 fn boot_all(ground: &Ground, base: &Path, places: &[&Place]) -> Result<Vec<Arc<Machine>>> {
     std::thread::scope(|scope| {
         let boots: Vec<_> = places

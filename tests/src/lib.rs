@@ -16,6 +16,8 @@
 //!   [`stock`]: a jump host without us; [`fragile`]: bastions to be broken.
 //! - [`lab`]: bastion, two targets and a client; [`admin`]: who is hired there.
 //! - [`weak`]: a bastion of which layers can be left out.
+//! - [`clock`]: a clock of their own for services of a host.
+//! - [`example`]: programs that are in no package, among them [`attack`] and the client of [`pam`].
 //! - [`story`]: what the scenarios use to say what they expect.
 //!
 //! The scenarios stand in `tests/tests/scenarios`, the attacks, by number, in
@@ -27,13 +29,16 @@ pub mod attack;
 pub mod authenticator;
 pub mod base;
 pub mod bastion;
+pub mod clock;
 pub mod dns;
+pub mod example;
 pub mod fragile;
 pub mod ground;
 pub mod journal;
 pub mod lab;
 pub mod machine;
 pub mod network;
+pub mod pam;
 pub mod peculiar;
 pub mod policy;
 pub mod process;

@@ -5,6 +5,7 @@
 //! are made of. It says when the machine is up, and the pid of its init,
 //! through the sd_notify protocol: nothing is polled.
 
+use crate::base;
 use crate::ground::Ground;
 use crate::journal::Journal;
 use crate::network::{self, Place};
@@ -36,6 +37,8 @@ pub struct Machine {
     outputs: PathBuf,
     leader: u32,
     nspawn: Child,
+    /// What it has on disk; gone with it.
+    disk: PathBuf,
 }
 
 impl Machine {
@@ -52,13 +55,15 @@ impl Machine {
         let socket = UnixDatagram::bind(&notify)?;
         socket.set_read_timeout(Some(BOOT_PATIENCE))?;
         let console = home.join("console");
-        let nspawn = nspawn(ground, place, &root, &notify, &console)?;
+        let disk = base::cache().join(format!("disk-{}-{}", std::process::id(), place.name));
+        let nspawn = nspawn(ground, place, &root, &notify, &console, &disk)?;
         let mut machine = Self {
             place: place.clone(),
             root,
             outputs: home.join("outputs"),
             leader: 0,
             nspawn,
+            disk,
         };
         match await_ready(&socket) {
             Ok(leader) => machine.leader = leader,
@@ -161,6 +166,8 @@ impl Drop for Machine {
         }
         // Not for ever: what is left ends with the run.
         let _reaped = until(Duration::from_secs(5), || Ok(self.nspawn.try_wait()?));
+        // Most machines have none.
+        let _tidy = fs::remove_dir_all(&self.disk);
     }
 }
 
@@ -245,6 +252,7 @@ fn nspawn(
     root: &Path,
     notify: &Path,
     console: &Path,
+    disk: &Path,
 ) -> Result<Child> {
     let cgroup = ground.cgroup(place.name)?;
     let log = File::create(console)?;
@@ -265,6 +273,7 @@ fn nspawn(
         .arg(format!("--machine={}", place.name))
         .arg(format!("--directory={}", root.display()))
         .args(place.nspawn_arguments())
+        .args(binds(place, disk)?)
         .env("NOTIFY_SOCKET", notify)
         .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
         .stdin(Stdio::null())
@@ -274,6 +283,17 @@ fn nspawn(
     command
         .spawn()
         .context("cannot run systemd-nspawn (package systemd-container)")
+}
+
+/// Arguments by which directories of the machine lie on disk.
+fn binds(place: &Place, disk: &Path) -> Result<Vec<String>> {
+    let numbered = place.on_disk.iter().enumerate();
+    let bind = numbered.map(|(number, inside)| {
+        let outside = disk.join(number.to_string());
+        fs::create_dir_all(&outside)?;
+        Ok(format!("--bind={}:{inside}", outside.display()))
+    });
+    bind.collect()
 }
 
 /// Reads nspawn's notifications until the machine is up; the pid of its init.

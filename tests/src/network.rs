@@ -45,6 +45,9 @@ pub struct Place {
     pub routes: &'static [&'static str],
     /// Whether it offers the lab's services.
     pub services: bool,
+    /// Directories that lie on the disk of this checkout; everything else of a machine is in memory, where
+    /// flushing costs nothing and no inode number comes twice.
+    pub on_disk: &'static [&'static str],
 }
 
 /// The jump server.
@@ -55,6 +58,7 @@ pub const BASTION: Place = Place {
     second: &["10.77.2.1/24", "fd77:2::1/64"],
     routes: &["169.254.169.254 dev servers0"],
     services: false,
+    on_disk: &[],
 };
 /// A jump host as Debian ships it.
 pub const STOCK: Place = Place {
@@ -106,6 +110,7 @@ pub const CLIENT: Place = Place {
     second: &[],
     routes: &[],
     services: false,
+    on_disk: &[],
 };
 /// An admin's machine with every other SSH client of the distribution; also the lab's name server.
 pub const WORKBENCH: Place = Place {
@@ -128,6 +133,7 @@ pub const DB1: Place = Place {
     second: &[],
     routes: &[],
     services: true,
+    on_disk: &[],
 };
 /// Another target; also what answers at the metadata address.
 pub const DB2: Place = Place {
@@ -137,6 +143,7 @@ pub const DB2: Place = Place {
     second: &[],
     routes: &["10.77.2.0/24 dev host0"],
     services: true,
+    on_disk: &[],
 };
 
 impl Place {

@@ -14,8 +14,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// The layers to leave out at the next login.
-const WORDS: &str = "/etc/jump/weaken";
+/// The layers to leave out at the next login, or `panic-HOOK` for a hook that is to panic.
+pub const WORDS: &str = "/etc/jump/weaken";
 /// Where Debian has PAM modules.
 pub const MODULE: &str = "/usr/lib/x86_64-linux-gnu/security/pam_jump.so";
 /// Tries every way to another host.

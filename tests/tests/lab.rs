@@ -2,15 +2,15 @@
 //!
 //! `cargo xtask lab bookworm [FILTER]` runs them. They run side by side, each
 //! with admins of its own; one that stops or breaks something that others use
-//! runs alone. With `--known-attacks` no host is booted: the list of attacks
-//! is checked and printed as `docs/known-attacks.md`.
+//! runs alone. With `--document known-attacks` no host is booted: the list of
+//! that name is checked and printed as `docs/known-attacks.md`.
 
-use attacks::ATTACKS;
 use jump_lab::base::{self, Kind};
 use jump_lab::ground::{self, Ground};
 use jump_lab::journal::{Journal, Mark};
 use jump_lab::lab::{self, Lab};
 use libtest_mimic::{Arguments, Failed, Trial};
+use list::{LISTS, List};
 use scenarios::clients::NEED_WORKBENCH;
 use scenarios::{SCENARIOS, Scenario};
 use std::io::Write;
@@ -19,10 +19,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 mod attacks;
+mod hazards;
+mod list;
 mod scenarios;
 
-/// Asks for the document instead of a run.
-const KNOWN_ATTACKS: &str = "--known-attacks";
+/// Asks for a list as a document instead of a run.
+const DOCUMENT: &str = "--document";
 /// Parts of the names of those that are to run, separated by spaces.
 const FILTERS: &str = "JUMP_LAB_FILTERS";
 /// A file to which the names of those that fail are added.
@@ -31,8 +33,9 @@ const RED: &str = "JUMP_LAB_RED";
 const SIDE_BY_SIDE: usize = 4;
 
 fn main() -> ExitCode {
-    if std::env::args().any(|word| word == KNOWN_ATTACKS) {
-        return known_attacks();
+    let mut words = std::env::args().skip_while(|word| word != DOCUMENT);
+    if words.next().is_some() {
+        return document(&words.next().unwrap_or_default());
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
     ground::stand_on(
         || trees(&suite, &arguments),
         |ground| {
-            attacks::list::check()?;
+            LISTS.into_iter().try_for_each(List::check)?;
             let lab = Arc::new(open(ground, &suite)?);
             let trials = all().map(|scenario| trial(&lab, *scenario)).collect();
             Ok(libtest_mimic::run(&arguments, trials).exit_code())
@@ -64,22 +67,22 @@ fn trees(suite: &str, arguments: &Arguments) -> anyhow::Result<()> {
     if NEED_WORKBENCH.iter().any(|name| chosen(name)) {
         base::tree_of(suite, Kind::Workbench)?;
     }
-    let mut attacks = ATTACKS.iter().flat_map(|attack| attack.tests);
-    if attacks.any(|attack| chosen(attack.name)) {
+    let mut listed = LISTS.into_iter().flat_map(List::tests);
+    if listed.any(|test| chosen(test.name)) {
         base::tree_of(suite, Kind::Stock)?;
     }
     Ok(())
 }
 
-/// What there is to run: the last scenario looks back at everything, so attacks come first.
+/// What there is to run: the last scenario looks back at everything, so the lists come first.
 fn all() -> impl Iterator<Item = &'static Scenario> {
-    let attacks = ATTACKS.iter().flat_map(|attack| attack.tests);
+    let listed = LISTS.into_iter().flat_map(List::tests);
     let wanted = std::env::var(FILTERS).unwrap_or_default();
     let is_wanted = move |scenario: &&Scenario| {
         let mut words = wanted.split_whitespace().peekable();
         words.peek().is_none() || words.any(|word| scenario.name.contains(word))
     };
-    attacks.chain(SCENARIOS).filter(is_wanted)
+    listed.chain(SCENARIOS).filter(is_wanted)
 }
 
 #[expect(
@@ -87,14 +90,18 @@ fn all() -> impl Iterator<Item = &'static Scenario> {
     clippy::print_stderr,
     reason = "the document, or why there is none"
 )]
-fn known_attacks() -> ExitCode {
-    match attacks::list::check() {
+fn document(name: &str) -> ExitCode {
+    let Some(list) = LISTS.into_iter().find(|list| list.name == name) else {
+        eprintln!("there is no list {name:?}");
+        return ExitCode::FAILURE;
+    };
+    match list.check() {
         Ok(()) => {
-            print!("{}", attacks::list::document());
+            print!("{}", list.document());
             ExitCode::SUCCESS
         }
         Err(trouble) => {
-            eprintln!("tests/tests/attacks/mod.rs: {trouble:#}");
+            eprintln!("tests/tests: {trouble:#}");
             ExitCode::FAILURE
         }
     }

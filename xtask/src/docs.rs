@@ -3,14 +3,17 @@
 use crate::{Outcome, cargo, root};
 use std::path::PathBuf;
 
-fn known_attacks() -> PathBuf {
-    root().join("docs/known-attacks.md")
+/// The lists of the lab whose every row names its tests; the documents have the same names.
+const LISTS: [&str; 2] = ["known-attacks", "mfa-hazards"];
+
+fn document(list: &str) -> PathBuf {
+    root().join(format!("docs/{list}.md"))
 }
 
-/// The list of attacks as the tests have it.
-fn printed() -> Result<String, String> {
+/// A list as the tests have it.
+fn printed(list: &str) -> Result<String, String> {
     let mut command = cargo(&["test", "--quiet", "--locked", "--package", "jump-lab"]);
-    command.args(["--test", "lab", "--", "--known-attacks"]);
+    command.args(["--test", "lab", "--", "--document", list]);
     let output = command.stderr(std::process::Stdio::inherit()).output();
     let output = output.map_err(|e| format!("{command:?}: {e}"))?;
     if !output.status.success() {
@@ -21,16 +24,23 @@ fn printed() -> Result<String, String> {
 
 /// Writes them.
 pub(crate) fn write() -> Outcome {
-    let path = known_attacks();
-    std::fs::write(&path, printed()?).map_err(|e| format!("{}: {e}", path.display()))
+    LISTS.iter().try_for_each(|list| {
+        let path = document(list);
+        std::fs::write(&path, printed(list)?).map_err(|e| format!("{}: {e}", path.display()))
+    })
 }
 
 /// Compares what is there with what would be written.
 pub(crate) fn compare() -> Outcome {
-    let path = known_attacks();
-    let there = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    if there == printed()? {
-        return Ok(());
-    }
-    Err("docs/known-attacks.md is not what the tests say; run `cargo xtask docs`".to_owned())
+    LISTS.iter().try_for_each(|list| {
+        let path = document(list);
+        let there =
+            std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        if there == printed(list)? {
+            return Ok(());
+        }
+        Err(format!(
+            "docs/{list}.md is not what the tests say; run `cargo xtask docs`"
+        ))
+    })
 }

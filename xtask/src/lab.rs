@@ -65,7 +65,7 @@ impl Parts {
         let_them_watch();
         tools::install(For::Lab)?;
         let package = packages::deb(PROFILE)?;
-        attacks()?;
+        examples()?;
         let weakened = packages::weakened(PROFILE)?;
         Ok(Self { package, weakened })
     }
@@ -73,11 +73,14 @@ impl Parts {
     /// The scenarios whose name holds one of the filters.
     fn lab(&self, suite: &str, filter: &[&str]) -> Command {
         let mut command = stories(&["--"]);
-        // Options are the runner's; several filters it would refuse.
+        // Options are the runner's but for ours; several filters it would refuse.
         let (options, words): (Vec<&str>, Vec<&str>) =
             filter.iter().partition(|word| word.starts_with('-'));
+        if options.contains(&FULL) {
+            command.env("JUMP_LAB_FULL", "1");
+        }
         command
-            .args(options)
+            .args(options.iter().filter(|option| **option != FULL))
             .env("JUMP_DEB", &self.package)
             .env("JUMP_WEAK_PAM", &self.weakened.module)
             .env("JUMP_PROBE", &self.weakened.probe)
@@ -93,6 +96,9 @@ fn stories(words: &[&str]) -> Command {
     command.args(["--test", "lab"]).args(words);
     command
 }
+
+/// Asks for the long form of stories that have one.
+const FULL: &str = "--full";
 
 /// More red stories than this are no matter of a busy machine.
 const FEW: usize = 8;
@@ -193,17 +199,14 @@ fn retell(name: &str, pipe: impl Read) {
     }
 }
 
-/// Builds the program with which the lab attacks, which is in no package; the lab finds it where cargo puts it.
-fn attacks() -> Outcome {
-    run(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--locked",
-        "--package",
-        "jump-sys",
-        "--example",
-        "attack",
-    ]))
+/// Builds the programs with which the lab attacks and logs in without sshd, which are in no package;
+/// the lab finds them where cargo puts them.
+fn examples() -> Outcome {
+    for (package, example) in [("jump-sys", "attack"), ("pam_jump", "pam-client")] {
+        let words = ["build", "--quiet", "--locked", "--package", package];
+        run(cargo(&words).args(["--example", example]))?;
+    }
+    Ok(())
 }
 
 /// The releases that everything is shown on.

@@ -29,9 +29,10 @@ usage: cargo xtask COMMAND
   demo              boot a bastion, two targets and a client; show the main job with real ssh
   test              everything: formatting, lints, licences, docs, unit tests, the lab
   test --fast       the same without the lab
-  lab SUITE [FILTER...]
-                    the lab's scenarios on Debian SUITE (bookworm, trixie), all or those whose name holds FILTER
-  docs              write docs/known-attacks.md anew, from the tests
+  lab SUITE [--full] [FILTER...]
+                    the lab's scenarios on Debian SUITE (bookworm, trixie), all or those whose name holds FILTER;
+                    --full: with ten times the rounds where a story has a long form
+  docs              write docs/known-attacks.md and docs/mfa-hazards.md anew, from the tests
   fuzz [--seconds N] [TARGET]
                     every fuzzer, or one, for ten minutes each or N seconds
   soak [--sessions N] [--minutes M]

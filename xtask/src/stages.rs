@@ -39,7 +39,7 @@ const STAGES: &[Stage] = &[
         run: unit_tests,
     },
     Stage {
-        name: "known attacks",
+        name: "known attacks and hazards",
         slow: false,
         run: docs::compare,
     },

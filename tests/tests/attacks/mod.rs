@@ -9,7 +9,7 @@
 //! [`Lab::stock`]: jump_lab::lab::Lab::stock
 //! [`Lab::open_bastion`]: jump_lab::lab::Lab::open_bastion
 
-use crate::scenarios::Scenario;
+use crate::list::{List, Row, rows};
 
 mod a01;
 mod a02;
@@ -57,52 +57,32 @@ mod a44;
 mod a45;
 mod a46;
 mod a47;
-pub(crate) mod list;
 mod way;
 
-/// An attack.
-pub(crate) struct Attack {
-    /// Its number, for ever.
-    pub(crate) number: u8,
-    /// What an attacker does, in one line.
-    pub(crate) attack: &'static str,
-    /// Where to look in the source.
-    pub(crate) stopped_by: &'static str,
-    /// The tests of this lab that try it; their names begin with the number.
-    pub(crate) tests: &'static [Scenario],
-    /// Further tests: folder, names.
-    pub(crate) also: &'static [(&'static str, &'static [&'static str])],
-}
+const INTRODUCTION: &str = "\
+# Known attacks
 
-macro_rules! attacks {
-    ($($number:literal: $attack:literal,
-        stopped by $stopped_by:literal,
-        tried by [$($how:ident $module:ident :: $name:ident,)*],
-        also by [$($folder:literal: $($other:ident)+,)*];
-    )*) => {
-        /// All of them.
-        pub(crate) const ATTACKS: &[Attack] = &[$(Attack {
-            number: $number,
-            attack: $attack,
-            stopped_by: $stopped_by,
-            tests: &[$(Scenario {
-                name: stringify!($name),
-                alone: attacks!(@$how),
-                tell: $module::$name,
-            },)*],
-            also: &[$(($folder, &[$(stringify!($other)),+]),)*],
-        },)*];
-    };
-    (@beside) => { false };
-    (@alone) => { true };
-}
+Attacks on jump servers, by number. The number stays. \"What stops it\" says where to look in the source. \"Test\" names the folder and the tests
+that try the attack, or the part of it that this folder must stop. The lab's (`cargo xtask lab bookworm a05`) try it for real, first where the
+defence is absent, where it works, then on the bastion; the others run with `cargo test -p` and the crate's name, and all of them with
+`cargo xtask test`. This file is written by `cargo xtask docs`, from the tests.
 
-/// The attacks that no test tries, and why.
-pub(crate) const NOT_TESTED: &[(u8, &str)] =
-    &[(31, "not tested: this release writes no recordings")];
+| # | attack | what stops it | test |
+|---|---|---|---|
+";
+
+/// All of them.
+pub(crate) const ATTACKS: List = List {
+    name: "known-attacks",
+    letter: 'A',
+    last: 47,
+    introduction: INTRODUCTION,
+    rows: ROWS,
+    not_tested: &[(31, "not tested: this release writes no recordings")],
+};
 
 // `beside` runs beside other tests, `alone` stops or breaks something that others use.
-attacks! {
+const ROWS: &[Row] = rows! {
     1: "`-L`/`-W` to a host or port that is not listed, to services on the bastion itself, to cloud metadata",
         stopped by "decision by address and port; own, loopback and link-local addresses refused",
         tried by [
@@ -488,10 +468,9 @@ attacks! {
         stopped by "as A23: exactly one wins",
         tried by [
             alone a40::a40_64_logins_with_one_code_let_one_in,
-            beside a40::a40_of_many_conversations_with_pam_one_is_told_yes,
         ],
         also by [
-            "tests": a_code_typed_64_times_at_once_lets_one_in,
+            "tests": h01_of_64_logins_through_pam_one_gets_in h01_of_32_logins_through_two_sshds_one_gets_in,
             "crates/mfa": h1_of_64_processes_with_one_code_one_is_accepted h1_of_64_threads_with_one_recovery_code_one_is_accepted,
         ];
 
@@ -560,4 +539,4 @@ attacks! {
         also by [
             "jumpctl": penalties_are_spoken_of_only_where_they_bite,
         ];
-}
+};

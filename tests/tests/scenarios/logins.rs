@@ -4,7 +4,6 @@ use super::root_logs_in;
 use anyhow::{Result, ensure};
 use jump_lab::lab::Lab;
 use jump_lab::policy::window_closed_now;
-use jump_lab::story::PATIENCE;
 
 /// What every wrong code is answered with.
 const NOT_ACCEPTED: &str = "Code not accepted.";
@@ -108,36 +107,6 @@ pub(crate) fn a_code_is_good_once(lab: &Lab) -> Result<()> {
     ensure!(replayed.get("JUMP_REASON") == "replayed_code", "{replayed}");
     ensure!(carol.events("mfa.ok").len() == 1, "accepted twice");
     root_logs_in(lab, &carol.seat)
-}
-
-/// Given 64 logins that wait at the prompt, when all answer with the same code in the same instant, then one gets in.
-pub(crate) fn a_code_typed_64_times_at_once_lets_one_in(lab: &Lab) -> Result<()> {
-    const LOGINS: usize = 64;
-    let dave = lab.admin("dave").may_reach_databases().arrive()?;
-    let answering = dave.seat.answering::<String>(&[])?;
-    let gate = answering.gate()?;
-    let logins = (0..LOGINS)
-        .map(|_| answering.ssh(["bastion", "whoami"]).start())
-        .collect::<Result<Vec<_>>>()?;
-    gate.wait_for_prompts(LOGINS)?;
-    answering.answer(&vec![dave.authenticator()?.code()?; LOGINS])?;
-    drop(gate);
-    let mut inside = 0;
-    for login in logins {
-        inside += usize::from(login.wait(PATIENCE)?.code() == 0);
-    }
-    ensure!(
-        inside == 1,
-        "{inside} of {LOGINS} logins got in with one code"
-    );
-    let replays = dave.wait_events("mfa.replayed", LOGINS - 1);
-    ensure!(
-        replays.len() == LOGINS - 1,
-        "{} replays in the journal",
-        replays.len()
-    );
-    ensure!(dave.events("mfa.ok").len() == 1, "accepted more than once");
-    root_logs_in(lab, &dave.seat)
 }
 
 /// Given a recovery code, then it lets in once and never again.

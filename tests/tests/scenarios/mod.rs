@@ -54,7 +54,6 @@ stories! {
     beside logins::a_user_has_no_line_in_etc_passwd,
     beside logins::a_wrong_code_is_refused,
     beside logins::a_code_is_good_once,
-    alone logins::a_code_typed_64_times_at_once_lets_one_in,
     beside logins::a_recovery_code_is_good_once,
     beside logins::five_wrong_codes_lock_the_user_until_an_operator_unlocks,
     beside logins::without_an_enrolment_nobody_gets_in,

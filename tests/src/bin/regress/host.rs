@@ -52,6 +52,7 @@ const fn place(name: &'static str, addresses: &'static [&'static str]) -> Place 
         second: &[],
         routes: &[],
         services: false,
+        on_disk: &[],
     }
 }
 

@@ -1,31 +1,17 @@
-//! The clock stepped, under jumpd and the guards alone (libfaketime): the
-//! machines of the lab share the host's.
+//! The clock stepped, under jumpd and the guards alone.
 
 use super::{DB1, Visit, gets_through, no_guard_is_left};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use jump_lab::bastion::Bastion;
+use jump_lab::clock;
 use jump_lab::lab::Lab;
 use jump_lab::network::ECHO;
 use jump_lab::story::wait_for;
 use std::time::Duration;
 
-/// Where the offset stands that the clock is read with.
-const OFFSET: &str = "/run/clock-offset";
-
-/// Puts the stepped clock under the services, and takes it away.
-const PUT: &str = "echo +0 >/run/clock-offset
-     for unit in jumpd jump-guard; do
-         mkdir -p /run/systemd/system/$unit.service.d
-         cat >/run/systemd/system/$unit.service.d/clock.conf <<EOF
-[Service]
-Environment=LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1)
-Environment=FAKETIME_TIMESTAMP_FILE=/run/clock-offset FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DISABLE_SHM=1
-EOF
-     done; systemctl daemon-reload && systemctl restart jumpd.service jump-guard.service";
-const TAKE_AWAY: &str =
-    "rm /run/systemd/system/jumpd.service.d/clock.conf /run/systemd/system/jump-guard.service.d/clock.conf
-     systemctl daemon-reload && systemctl restart jumpd.service jump-guard.service";
+/// Those that are given a clock of their own.
+const SERVICES: [&str; 2] = ["jumpd", "jump-guard"];
 
 fn run(bastion: &Bastion, line: &str) -> Result<()> {
     bastion.shell(line).run()?.success()?;
@@ -34,7 +20,7 @@ fn run(bastion: &Bastion, line: &str) -> Result<()> {
 
 /// A line of shell that steps the clock.
 fn step(seconds: &str) -> String {
-    format!("echo {seconds} >{OFFSET}")
+    format!("echo {seconds} >{}", clock::OFFSET)
 }
 
 /// A `[windows]` table that is open from an hour ago to an hour from now.
@@ -57,7 +43,7 @@ pub(crate) fn fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back(
     lab: &Lab,
 ) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        run(bastion, PUT)?;
+        clock::put(bastion, &SERVICES)?;
         let window = window_open_now("faymar-hours");
         let faymar = lab
             .admin("faymar")
@@ -104,14 +90,14 @@ pub(crate) fn fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back(
         ensure!(replayed.get("JUMP_REASON") == "replayed_code", "{replayed}");
         run(bastion, &step("+0"))?;
         fayton.leave()?;
-        run(bastion, TAKE_AWAY)
+        clock::take_away(bastion, &SERVICES)
     })
 }
 
 /// Given a session that may last eight seconds, when the clock is stepped back by hours, then it lasts eight seconds.
 pub(crate) fn fault_a_clock_stepped_back_gives_a_session_no_more_time(lab: &Lab) -> Result<()> {
     lab.on_fragile_bastion(|bastion| {
-        run(bastion, PUT)?;
+        clock::put(bastion, &SERVICES)?;
         let faydine = lab
             .admin("faydine")
             .at(bastion)
@@ -135,6 +121,6 @@ pub(crate) fn fault_a_clock_stepped_back_gives_a_session_no_more_time(lab: &Lab)
         let expired = visit.admin.event("session.expired")?;
         ensure!(expired.get("JUMP_REASON") == "max_session", "{expired}");
         no_guard_is_left(bastion)?;
-        run(bastion, TAKE_AWAY)
+        clock::take_away(bastion, &SERVICES)
     })
 }
