@@ -115,6 +115,7 @@ const ROWS: &[Row] = rows! {
             beside logins::h10_without_the_key_nobody_is_asked_for_a_code,
         ],
         also by [
+            "tests": whoever_guesses_elsewhere_keeps_nobody_out,
             "crates/mfa": h10_whoever_guesses_with_another_key_or_elsewhere_keeps_nobody_out h10_a_known_key_is_heard_from_anywhere_while_another_key_guesses h10_a_right_code_gives_others_no_second_budget,
         ];
 
@@ -153,6 +154,7 @@ const ROWS: &[Row] = rows! {
         stopped by "one prompt, one text; a no comes at fixed times",
         tried by [],
         also by [
+            "tests": a24_nobody_learns_who_exists_or_is_enrolled,
             "jumpd": h15_enrolled_unenrolled_unknown_and_locked_users_look_alike h15_the_work_behind_a_no_does_differ,
         ];
 
@@ -174,6 +176,7 @@ const ROWS: &[Row] = rows! {
         stopped by "bound to user, key, network and boot; a time to come is worth nothing",
         tried by [],
         also by [
+            "tests": a_code_is_remembered_for_its_key_and_address,
             "jumpd": h18_it_is_for_one_user_one_key_and_one_network h18_a_time_to_come_is_worth_nothing h18_a_restart_keeps_it_and_another_boot_does_not a_remembered_code_saves_the_next_prompt_for_its_key_and_source_alone a_remembered_code_is_worth_nothing_after_a_reset_an_enrolment_or_a_lock_out a_recovery_code_is_not_remembered_and_a_skipped_prompt_prolongs_nothing,
             "crates/mfa": h18_a_standing_ends_with_the_authenticator_and_with_every_lock_out,
         ];
@@ -299,6 +302,7 @@ const ROWS: &[Row] = rows! {
             beside logins::h33_nothing_of_an_enrolment_is_in_the_journal,
         ],
         also by [
+            "tests": an_invited_user_enrols_at_the_prompt an_admin_enrols_a_user_at_a_terminal,
             "crates/mfa": h33_the_old_secret_stays_in_force_until_the_new_one_is_confirmed a_right_code_of_the_draft_spends_the_invitation_and_nothing_else_does,
             "jumpd": an_invitation_is_spent_only_by_a_right_code,
         ];
