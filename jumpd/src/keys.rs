@@ -12,6 +12,9 @@ use jump_policy::{Policy, User};
 /// Everything off, then what a jump user needs back on.
 const OPTIONS: &str = "restrict,port-forwarding,pty";
 
+/// The token must have verified its user by PIN or fingerprint: sshd takes no signature that does not say so.
+const VERIFY: &str = ",verify-required";
+
 /// The keys file of a policy. `timezone` is the host's: sshd reads `expiry-time` in it.
 #[must_use]
 pub fn compile(policy: &Policy, timezone: &TimeZone) -> String {
@@ -22,6 +25,9 @@ pub fn compile(policy: &Policy, timezone: &TimeZone) -> String {
             text.push_str(&user.name);
             text.push('\t');
             text.push_str(&options);
+            if policy.mfa().verify_required && key.is_security_key() {
+                text.push_str(VERIFY);
+            }
             text.push(' ');
             text.push_str(key.line());
             text.push('\n');
@@ -69,6 +75,25 @@ mod tests {
         assert_eq!(got, ["restrict ssh-ed25519 A", "restrict ssh-ed25519 C"]);
         assert_eq!(lines_of(file, "").count(), 0);
         assert_eq!(lines_of(file, "broken").count(), 0);
+    }
+
+    #[test]
+    fn verification_is_demanded_of_security_keys_and_of_no_other() {
+        const PLAIN: &str =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMO4du/BYXHpkbWwykRTk7oAPt7qBSbuwJ/k/BXY2jbX";
+        const TOKEN: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIJ6gB2N1PoAzUSXCSjpdBkojqIhXPMlFIR2ZreJzzFxNAAAABHNzaDo=";
+        let lines = |mfa: &str| {
+            let text = format!(
+                "version = 1\n{mfa}\n[users.alice]\nuid = 70001\nkeys = [\"{PLAIN}\", \"{TOKEN}\"]\n"
+            );
+            let policy = Policy::parse(&text, "policy.toml", "UTC").unwrap();
+            compile(&policy, &TimeZone::UTC)
+        };
+        assert_eq!(
+            lines("mfa.security_key.verify_required = true"),
+            format!("alice\t{OPTIONS} {PLAIN}\nalice\t{OPTIONS},verify-required {TOKEN}\n")
+        );
+        assert!(!lines("").contains("verify"));
     }
 
     #[test]

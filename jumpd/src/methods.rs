@@ -6,7 +6,16 @@ use jump_policy::{Method, Policy};
 
 /// Whether the key that sshd has verified is itself a second factor of this user.
 pub(crate) fn is_second_factor(policy: &Policy, user: &str, key: &VerifiedKey) -> bool {
-    key.is_security_key() && policy.mfa_methods(user).contains(&Method::SecurityKey)
+    key.is_security_key()
+        && policy.mfa_methods(user).contains(&Method::SecurityKey)
+        && (!policy.mfa().verify_required || is_ours(policy, user, key))
+}
+
+/// Whether sshd had this key from the policy, with what the policy demands of it. Keys of other
+/// name services come with other options, and sshd does not say what a signature stood for.
+fn is_ours(policy: &Policy, user: &str, key: &VerifiedKey) -> bool {
+    let mut keys = policy.user(user).into_iter().flat_map(|user| &user.keys);
+    keys.any(|known| known.fingerprint() == key.fingerprint)
 }
 
 /// Why a text that was typed at the prompt is not looked at: for the admin.
@@ -36,6 +45,7 @@ pub(crate) fn not_taken(policy: &Policy, user: &str, text: &str) -> Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::auth_info;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMO4du/BYXHpkbWwykRTk7oAPt7qBSbuwJ/k/BXY2jbX";
@@ -60,6 +70,23 @@ mod tests {
         assert!(!is_second_factor(&policy(""), "alice", &key("ssh-ed25519")));
         let codes = policy("mfa = [\"totp\"]");
         assert!(!is_second_factor(&codes, "alice", &token));
+    }
+
+    #[test]
+    fn where_verification_is_demanded_only_keys_that_sshd_had_from_us_count() {
+        const TOKEN: &str = "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIJ6gB2N1PoAzUSXCSjpdBkojqIhXPMlFIR2ZreJzzFxNAAAABHNzaDo=";
+        let kind = "sk-ssh-ed25519@openssh.com";
+        let text = format!(
+            "version = 1\nmfa.security_key.verify_required = true\n[users.alice]\nuid = 70001\nkeys = [\"{kind} {TOKEN}\"]\n"
+        );
+        let policy = Policy::parse(&text, "policy.toml", "UTC").unwrap();
+        let ours = auth_info(&format!("publickey {kind} {TOKEN}\n"))
+            .key
+            .unwrap();
+        assert!(is_second_factor(&policy, "alice", &ours));
+        assert!(!is_second_factor(&policy, "alice", &key(kind)));
+        // Known by a group of another name service.
+        assert!(!is_second_factor(&policy, "somebody", &ours));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct MfaSettings {
     pub remember: Duration,
     /// What new authenticators are made with.
     pub totp: TotpParams,
+    /// Whether a security key must have verified its user, by PIN or fingerprint, and not only been touched.
+    pub verify_required: bool,
 }
 
 impl Default for MfaSettings {
@@ -40,6 +42,7 @@ impl Default for MfaSettings {
             lockout: Duration::from_secs(15 * 60),
             remember: Duration::ZERO,
             totp: TotpParams::default(),
+            verify_required: false,
         }
     }
 }

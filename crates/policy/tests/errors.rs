@@ -224,6 +224,14 @@ fn wrong_types_are_named() {
             "1:19 codes change every 30 or 60 seconds",
         ),
         (
+            "mfa.security_key.verify_required = \"yes\"",
+            "1:36 expected true or false, found a string",
+        ),
+        (
+            "mfa.security_key.verify = true",
+            "1:18 unknown key `verify` in [mfa.security_key]",
+        ),
+        (
             "mfa.totp.step = 30",
             "1:10 unknown key `step` in [mfa.totp]",
         ),

@@ -86,6 +86,8 @@ const LINES: &[(&str, &str, For)] = &[
     // A verified key first, then pam_jump; nothing else counts.
     ("AuthenticationMethods", METHODS, For::All),
     ("PubkeyAuthentication", "yes", For::All),
+    // A key file's `no-touch-required` would make a security key a file on a disk; `verify-required` of one still holds.
+    ("PubkeyAuthOptions", "touch-required", For::All),
     ("KbdInteractiveAuthentication", "yes", For::All),
     ("PasswordAuthentication", "no", For::All),
     ("PermitEmptyPasswords", "no", For::All),

@@ -2,7 +2,7 @@
 
 use super::{Reader, unknown_word};
 use crate::diagnostics::{Problems, quoted};
-use crate::document::{Node, Section, integer, string, strings, table};
+use crate::document::{Node, Section, boolean, integer, string, strings, table};
 use crate::model::{MfaSettings, Span, UserMfa};
 use crate::values::duration;
 use jump_proto::{Method, TotpAlgorithm, TotpParams};
@@ -44,8 +44,21 @@ pub(super) fn settings(reader: &mut Reader, node: Option<Node<'_>>) -> MfaSettin
     if let Some(node) = section.optional("totp") {
         settings.totp = totp(node, problems).unwrap_or(settings.totp);
     }
+    if let Some(node) = section.optional("security_key") {
+        settings.verify_required = verify_required(node, problems).unwrap_or_default();
+    }
     section.finish(problems);
     settings
+}
+
+/// `[mfa.security_key]`: what a security key must have done.
+fn verify_required(node: Node<'_>, problems: &mut Problems) -> Option<bool> {
+    let section = Section::new(table(node, problems)?, node.span(), "[mfa.security_key]");
+    let required = section
+        .optional("verify_required")
+        .and_then(|node| boolean(node, problems));
+    section.finish(problems);
+    required
 }
 
 fn known(word: &str, span: &Span, problems: &mut Problems) -> Option<Method> {
