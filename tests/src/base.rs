@@ -73,6 +73,8 @@ impl Kind {
                 "dnsmasq-base",
                 "dropbear-bin",
                 "libssh-4",
+                // A security key without a device: OpenSSH's own, for its regression tests.
+                "openssh-tests",
                 "putty-tools",
                 "python3-asyncssh",
                 "python3-paramiko",

@@ -233,6 +233,21 @@ pub(crate) fn an_automation_user_needs_key_and_source_and_no_code(lab: &Lab) -> 
     let opened = robot.event("session.opened")?;
     ensure!(opened.get("JUMP_MFA") == "none", "{opened}");
     login("10.77.1.99")?.failure()?;
+    // Whoever looks after the bastion is told who needs no second factor.
+    for (words, named) in [
+        ("mfa status robot", "none (automation)"),
+        ("check", "`robot` logs in without a second factor"),
+        ("doctor", "all that these need: "),
+    ] {
+        let output = lab.jumpctl(words)?;
+        ensure!(
+            output
+                .text()
+                .lines()
+                .any(|line| line.contains(named) && line.contains("robot")),
+            "{words}: {output}"
+        );
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod agreement;
 pub(crate) mod clients;
 mod enrolment;
 mod events;
+mod factors;
 mod failures;
 mod faults;
 mod forwards;
@@ -64,6 +65,11 @@ stories! {
     beside enrolment::an_invited_user_enrols_at_the_prompt,
     beside enrolment::a_code_is_remembered_for_its_key_and_address,
     beside enrolment::whoever_guesses_elsewhere_keeps_nobody_out,
+    beside factors::a_rule_for_security_keys_serves_no_other_session,
+    beside factors::what_is_not_taken_is_answered_like_a_wrong_code,
+    alone factors::a_security_key_must_have_verified_its_user_where_that_is_demanded,
+    alone factors::a_key_file_of_another_source_makes_no_security_key_weaker,
+    beside factors::codes_of_another_kind_let_in,
     beside forwards::scp_rsync_and_sftp_go_through,
     beside forwards::bytes_and_duration_are_exact,
     beside forwards::local_and_dynamic_forwards_go_to_targets_only,
