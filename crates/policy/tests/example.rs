@@ -60,6 +60,11 @@ fn accessors_give_what_the_file_says() {
     assert_eq!(sources("bob"), None);
     assert!(policy.mfa_methods("backup").is_empty());
     assert_eq!(policy.mfa_methods("alice"), Method::ALL.into());
+    assert_eq!(
+        policy.mfa_methods("bob"),
+        [Method::Totp, Method::SecurityKey].into()
+    );
+    assert!(!policy.mfa().verify_required);
 }
 
 #[test]
