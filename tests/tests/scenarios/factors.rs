@@ -48,11 +48,14 @@ fn use_key(admin: &Admin<'_>, name: &str) -> Result<()> {
     admin.seat.write(".ssh/config", format!("{first}{rest}"))
 }
 
-/// A login that answers what it is asked; what it was asked, and what came of it.
+/// A login that answers what it is asked; what the bastion asked, and what came of it.
 fn log_in(admin: &Admin<'_>, answers: &[&str], args: &[&str]) -> Result<(Vec<String>, Output)> {
     let answering = admin.seat.answering(answers)?;
     let output = answering.ssh(args.iter().copied()).run()?;
-    Ok((answering.prompts(), output))
+    let mut prompts = answering.prompts();
+    // The client's own word to touch the token comes the same way.
+    prompts.retain(|prompt| !prompt.starts_with("Confirm user presence"));
+    Ok((prompts, output))
 }
 
 fn explained(lab: &Lab, words: &str) -> Result<Value> {
@@ -206,14 +209,10 @@ pub(crate) fn a_security_key_must_have_verified_its_user_where_that_is_demanded(
         for (name, key) in &keys {
             lab.edit_policy(|policy| policy.add("dagny", dagny.uid, key, "", tables))?;
             use_key(&dagny, name)?;
-            // A key made for verification has the client ask for the token's PIN.
-            let (prompts, output) = log_in(&dagny, &["0000"], &["bastion", "whoami"])?;
+            let (prompts, output) = log_in(&dagny, &[], &["bastion", "whoami"])?;
             let inside = output.code() == 0;
             ensure!(inside == taken.contains(name), "{name}, {tables}: {output}");
-            ensure!(
-                !prompts.iter().any(|asked| asked.contains("Verification")),
-                "{name}: {prompts:?}"
-            );
+            ensure!(prompts.is_empty(), "{name}: {prompts:?}");
         }
     }
     let accepted = dagny.wait_events("mfa.ok", 3);
@@ -261,16 +260,14 @@ pub(crate) fn a_key_file_of_another_source_makes_no_security_key_weaker(lab: &La
         lab.edit_policy(|policy| policy.add_tables("tower", &tables))?;
         for name in ["touched", "untouched", "verified"] {
             use_key(&talvikki, name)?;
-            let (prompts, output) = log_in(&talvikki, &["0000", "000000"], &whoami)?;
+            let (prompts, output) = log_in(&talvikki, &["000000"; 2], &whoami)?;
             let inside = output.code() == 0;
             ensure!(
                 inside == taken.contains(&name),
                 "{name}, {tables}: {output}"
             );
             // Whose key is good and no second factor is asked for a code; whose key is not is asked for none.
-            let asked = prompts
-                .iter()
-                .any(|asked| asked.contains("Verification code"));
+            let asked = !prompts.is_empty();
             let good = name != "untouched";
             ensure!(asked == (good && !inside), "{name}, {tables}: {prompts:?}");
         }
