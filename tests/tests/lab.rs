@@ -11,8 +11,7 @@ use jump_lab::journal::{Journal, Mark};
 use jump_lab::lab::{self, Lab};
 use libtest_mimic::{Arguments, Failed, Trial};
 use list::{LISTS, List};
-use scenarios::clients::NEED_WORKBENCH;
-use scenarios::{SCENARIOS, Scenario};
+use scenarios::{SCENARIOS, Scenario, clients, factors};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
@@ -64,7 +63,10 @@ fn trees(suite: &str, arguments: &Arguments) -> anyhow::Result<()> {
         let filter = arguments.filter.as_deref().unwrap_or_default();
         name.contains(filter) && all().any(|scenario| scenario.name == name)
     };
-    if NEED_WORKBENCH.iter().any(|name| chosen(name)) {
+    let mut need_workbench = clients::NEED_WORKBENCH
+        .iter()
+        .chain(factors::NEED_WORKBENCH);
+    if need_workbench.any(|name| chosen(name)) {
         base::tree_of(suite, Kind::Workbench)?;
     }
     let mut listed = LISTS.into_iter().flat_map(List::tests);

@@ -16,6 +16,12 @@ use sha2::Sha256;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The scenarios for which the workbench is booted: the token is there.
+pub(crate) const NEED_WORKBENCH: &[&str] = &[
+    "a_rule_for_security_keys_serves_no_other_session",
+    "a_security_key_must_have_verified_its_user_where_that_is_demanded",
+    "a_key_file_of_another_source_makes_no_security_key_weaker",
+];
 /// Of Debian's package openssh-tests.
 const TOKEN: &str = "/usr/lib/openssh/regress/misc/sk-dummy/sk-dummy.so";
 /// What every wrong answer is answered with.

@@ -9,7 +9,7 @@ mod agreement;
 pub(crate) mod clients;
 mod enrolment;
 mod events;
-mod factors;
+pub(crate) mod factors;
 mod failures;
 mod faults;
 mod forwards;
