@@ -94,6 +94,28 @@ pub enum Command {
     /// Second factors
     #[command(subcommand)]
     Mfa(Mfa),
+    /// Write policy, second factors and this host's identity into a file encrypted with age
+    Backup {
+        /// The file; one that is there is not overwritten
+        file: PathBuf,
+        /// Who can read it: an age recipient, `age1…`, as age-keygen prints it; may be given several times
+        #[arg(long, required = true, value_name = "RECIPIENT")]
+        to: Vec<String>,
+    },
+    /// Take a backup back; codes that were used before are refused, and nothing newer is replaced
+    Restore {
+        /// The file that `backup` wrote
+        file: PathBuf,
+        /// File with the age key of a recipient, `AGE-SECRET-KEY-1…`
+        #[arg(long, value_name = "KEYFILE")]
+        identity: PathBuf,
+        /// Let recovery codes of the backup be good: only if the old host accepted nothing after it was made
+        #[arg(long)]
+        recovery_codes: bool,
+        /// Write the policy there (it must not exist), and leave the one in force
+        #[arg(long, value_name = "FILE")]
+        policy_to: Option<PathBuf>,
+    },
     /// Live sessions
     Sessions {
         /// What about them; `list` unless given
@@ -157,6 +179,8 @@ pub enum Mfa {
         /// Login name
         user: String,
     },
+    /// Make a new key and seal every record with it
+    Rekey,
     /// End a lock-out
     Unlock {
         /// Login name

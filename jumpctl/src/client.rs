@@ -1,7 +1,7 @@
 //! One question to jumpd, one answer.
 
 use crate::error::Error;
-use jump_proto::{Channel, Egress, Reply, Request, SessionId, SessionInfo, paths};
+use jump_proto::{Channel, Egress, Reply, Request, Secret, SessionId, SessionInfo, paths};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +9,24 @@ use std::time::Duration;
 const QUICK: Duration = jump_proto::TIMEOUT;
 /// A policy is parsed, tested, written and synced to disk; names are resolved.
 const SLOW: Duration = Duration::from_secs(10);
+/// Every record is written anew and flushed, one after the other.
+const VERY_SLOW: Duration = Duration::from_secs(600);
 
 /// Where jumpd listens.
 #[derive(Debug, Clone)]
 pub struct Jumpd {
     socket: PathBuf,
+}
+
+/// What a backup has of second factors.
+#[derive(Debug, Default)]
+pub(crate) struct Exported {
+    /// The identity of the host's records.
+    pub(crate) host: String,
+    /// The records, unsealed.
+    pub(crate) records: Vec<Secret>,
+    /// Why those that are refused are not among them.
+    pub(crate) refused: Vec<String>,
 }
 
 impl Default for Jumpd {
@@ -41,6 +54,7 @@ impl Jumpd {
             | Request::ApplyIfNew
             | Request::Explain(_)
             | Request::MfaEnroll { .. } => SLOW,
+            Request::MfaRekey { .. } => VERY_SLOW,
             _ => QUICK,
         };
         let reply = Channel::connect(&self.socket, patience)?.call(request)?;
@@ -76,6 +90,34 @@ impl Jumpd {
                     }
                 }
                 _ => return Err(Error::WrongAnswer),
+            }
+        }
+    }
+
+    /// Every second factor, for a backup.
+    ///
+    /// # Errors
+    /// As [`Jumpd::ask`].
+    pub(crate) fn export(&self) -> Result<Exported, Error> {
+        let channel = Channel::connect(&self.socket, SLOW)?;
+        channel.send(&Request::MfaExport)?;
+        let mut all = Exported::default();
+        loop {
+            let reply = channel.recv()?.ok_or(jump_proto::ChannelError::Closed)?;
+            let Reply::MfaRecords {
+                host,
+                records,
+                refused,
+                more,
+            } = refused(reply)?
+            else {
+                return Err(Error::WrongAnswer);
+            };
+            all.host = host;
+            all.records.extend(records);
+            all.refused.extend(refused);
+            if !more {
+                return Ok(all);
             }
         }
     }

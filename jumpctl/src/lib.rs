@@ -10,6 +10,7 @@
 mod cli;
 mod client;
 mod commands;
+mod credential;
 pub mod egress;
 mod error;
 mod nss;

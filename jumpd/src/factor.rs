@@ -330,8 +330,8 @@ impl Jumpd {
                 }
                 step
             }
-            mfa::Outcome::Broken { detail } => {
-                denied(Kind::MfaFailed, Reason::NotPersisted, &detail, BROKEN)
+            mfa::Outcome::Broken { reason, detail } => {
+                denied(Kind::MfaFailed, reason, &detail, BROKEN)
             }
         })
     }

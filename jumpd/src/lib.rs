@@ -13,6 +13,7 @@ mod activity;
 #[cfg(test)]
 mod agreement;
 pub mod asked;
+mod backup;
 mod connection;
 mod egress;
 mod endings;
@@ -30,6 +31,7 @@ mod names;
 mod operator;
 mod rejudge;
 mod remember;
+mod sealing;
 mod server;
 mod sessions;
 mod shell;

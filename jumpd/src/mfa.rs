@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_mfa::{Confirmation, Limits, Method, RecordError, Status, StoreError, Verdict, Who};
 use jump_policy::Policy;
-use jump_proto::{MfaLock, MfaProblem, MfaUser, Reason, Reply, Secret, TotpChoice};
+use jump_proto::{MfaLock, MfaProblem, MfaUser, Reason, Reply, Secret, TotpChoice, paths};
 
 /// What sshd sends instead of the typed password of a user it denies (auth-pam.c).
 const FAKE_PASSWORD: &str = "\u{8}\n\r\u{7f}INCORRECT";
@@ -27,6 +27,7 @@ pub(crate) enum Outcome {
         detail: String,
     },
     Broken {
+        reason: Reason,
         detail: String,
     },
 }
@@ -102,7 +103,8 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
         Err(e) => {
             complain(&format!("second factor of {person}: {e}"));
             match reason(&e) {
-                Reason::NotPersisted => Outcome::Broken {
+                reason @ (Reason::NotPersisted | Reason::SealingKeyMissing) => Outcome::Broken {
+                    reason,
                     detail: e.to_string(),
                 },
                 reason => denied(
@@ -122,6 +124,11 @@ pub(crate) fn reason(e: &StoreError) -> Reason {
             source: RecordError::OtherHosts { .. },
             ..
         } => Reason::ForeignRecord,
+        StoreError::NoKey { .. }
+        | StoreError::Record {
+            source: RecordError::NoKey(_),
+            ..
+        } => Reason::SealingKeyMissing,
         e if e.is_replay() => Reason::RestoredRecord,
         _ => Reason::NotPersisted,
     }
@@ -458,6 +465,9 @@ fn refused_record(who: &Who, e: &StoreError, automation: bool) -> MfaUser {
     let why = reason(e);
     let text = match why {
         Reason::NotPersisted => e.to_string(),
+        Reason::SealingKeyMissing => {
+            format!("{e}; put back {}, or {}", paths::MFA_KEYS, cure(&who.user))
+        }
         _ => format!("{e}; {}", cure(&who.user)),
     };
     MfaUser {

@@ -125,6 +125,7 @@ impl Jumpd {
                 .map(|g| g.automation())
                 .unwrap_or_default(),
             sessions: u64::try_from(self.sessions().len()).unwrap_or(u64::MAX),
+            sealing: Some(self.sealing()),
         })
     }
 

@@ -6,10 +6,10 @@ use crate::generation::Store;
 use crate::host;
 use crate::operator;
 use crate::remember::Remembered;
+use crate::sealing;
 use crate::sessions::Sessions;
 use crate::state::{Jumpd, complain, never_wait, refused};
 use jump_audit::Journal;
-use jump_mfa::{FileStore, KeyRing};
 use jump_proto::{
     Channel, ChannelError, CutFlow, PeerCredentials, Reason, Reply, Request, TIMEOUT, paths,
 };
@@ -90,7 +90,7 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     let jumpd = Arc::new(Jumpd::new(
         generation,
         Sessions::load(state)?,
-        Box::new(FileStore::open(paths::STATE, KeyRing::none())?),
+        Box::new(sealing::open(paths::STATE)?),
         Remembered::load(state)?,
         Journal::open(&state.join("audit.chain")),
     ));
@@ -208,6 +208,10 @@ impl Server {
                 self.jumpd.list_sessions(channel)?;
                 continue;
             }
+            if let Request::MfaExport = request {
+                self.jumpd.mfa_export(channel)?;
+                continue;
+            }
             if let Request::Egress = request {
                 self.jumpd.egress(channel)?;
                 continue;
@@ -249,6 +253,12 @@ impl Server {
             Request::MfaReset { user, uid } => jumpd.mfa_reset(&user, uid),
             Request::MfaUnlock { user, uid } => jumpd.mfa_unlock(&user, uid),
             Request::MfaRecoveryCodes { user, uid } => jumpd.mfa_recovery_codes(&user, uid),
+            Request::MfaAdopt { host } => jumpd.mfa_adopt(&host),
+            Request::MfaImport {
+                record,
+                recovery_codes,
+            } => jumpd.mfa_import(&record, recovery_codes),
+            Request::MfaRekey { keys } => jumpd.mfa_rekey(&keys),
             Request::Session { session } => jumpd.show_session(&session),
             Request::Kill { session } => jumpd.kill(&session),
             _ => refused(Reason::Internal, "not a request of root's"),

@@ -52,6 +52,12 @@ impl Authenticator {
         })
     }
 
+    /// The secret as apps take it, base32.
+    #[must_use]
+    pub fn base32(&self) -> String {
+        BASE32_NOPAD.encode(&self.secret)
+    }
+
     /// A code that has not been used and is accepted now. A server accepts the
     /// step before and after the present one, each once and in rising order: so
     /// three come at once, the next when a step begins.

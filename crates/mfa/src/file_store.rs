@@ -21,7 +21,7 @@ use crate::envelope::{self, Envelope};
 use crate::host_id::HostId;
 use crate::keys::KeyRing;
 use crate::record::{MAX_BYTES, Record, RecordError};
-use crate::store::{Change, PerUser, Resealed, Store, StoreError, Who};
+use crate::store::{Change, PerUser, Resealed, Sealing, Store, StoreError, Who};
 use crate::watermark::{self, Watermark};
 use files::{Dir, Others};
 use identity::Identity;
@@ -316,6 +316,11 @@ impl Store for FileStore {
         let mut record = found.record.take();
         let before = record.as_ref().map(to_bytes).transpose()?;
         change(&mut record)?;
+        if before.is_none() && record.is_some() && inner.keys.is_empty() {
+            // What a release without seals left behind stays in use; nothing new is kept in the clear.
+            let path = format!("the record of {who}");
+            return Err(StoreError::NoKey { path });
+        }
         match &record {
             Some(after) if before.as_ref() != Some(&to_bytes(after)?) => {
                 place.write(&envelope, found.at, after)
@@ -382,6 +387,29 @@ impl Store for FileStore {
 
     fn host(&self) -> HostId {
         self.inner().identity.host
+    }
+
+    fn adopt(&self, host: HostId) -> Result<bool, StoreError> {
+        // Nobody writes a record meanwhile.
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let unused = [&self.records, &self.watermarks]
+            .into_iter()
+            .map(|path| Dir::open(path, Others::Shut)?.uids())
+            .collect::<Result<Vec<_>, _>>()?
+            .concat()
+            .is_empty();
+        if unused {
+            inner.identity = Identity::change(&self.state, |identity| identity.host = host)?;
+        }
+        Ok(inner.identity.host == host)
+    }
+
+    fn sealing(&self) -> Sealing {
+        let inner = self.inner();
+        Sealing {
+            keys: inner.keys.len(),
+            only_sealed: inner.identity.sealed,
+        }
     }
 
     fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError> {

@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod enrol;
 mod envelope;
 mod file_store;
@@ -35,6 +36,7 @@ mod watermark;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{Restored, export, restore};
 pub use enrol::{
     Confirmation, Draft, NewEnrolment, Status, begin_enrolment, begin_enrolment_with,
     confirm_enrolment, enrol_invited, invite, list, new_recovery_codes, reset, standing, status,
@@ -46,7 +48,7 @@ pub use keys::{KeyRing, KeyRingError};
 pub use limits::Limits;
 pub use record::{Record, RecordError};
 pub use recovery::{CODES, as_if, is_recovery_code};
-pub use store::{Change, PerUser, Resealed, Store, StoreError, Update, Who};
+pub use store::{Change, PerUser, Resealed, Sealing, Store, StoreError, Update, Who};
 pub use throttle::{Lock, Place};
 pub use totp::{Algorithm, Params, code_at};
 pub use verify::{Method, Verdict, verify};

@@ -200,6 +200,22 @@ impl RecoveryCodes {
         }
     }
 
+    /// Makes every code that is still good a used one.
+    pub(crate) fn void(&mut self, now_s: i64) {
+        for entry in &mut self.codes {
+            entry.spent_s.get_or_insert(now_s);
+        }
+    }
+
+    /// Marks as used what is used in `other`, where these are the same codes; whether they are.
+    pub(crate) fn join(&mut self, other: &Self) -> bool {
+        let same = self.salt == other.salt;
+        for (ours, theirs) in self.codes.iter_mut().zip(&other.codes).filter(|_| same) {
+            ours.spent_s = ours.spent_s.or(theirs.spent_s);
+        }
+        same
+    }
+
     /// Codes that are still good.
     pub(crate) fn left(&self) -> u32 {
         let left = self.codes.iter().filter(|e| e.spent_s.is_none()).count();

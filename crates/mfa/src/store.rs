@@ -73,6 +73,14 @@ pub enum StoreError {
     /// New keys that leave out one that may be in use.
     #[error("the new keys do not hold the ones in use; nothing was sealed anew")]
     KeysMissing,
+    /// A text that should be a record of a backup is none.
+    #[error("is not a record of a backup (line {line}, column {column})")]
+    NotABackup {
+        /// Where it stops being one.
+        line: usize,
+        /// Likewise.
+        column: usize,
+    },
     /// A record could not be sealed.
     #[error("cannot seal a record")]
     Seal,
@@ -172,12 +180,31 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// The identity that this store's records carry.
     fn host(&self) -> HostId;
 
+    /// Takes the identity of a host whose backup is restored here, if nothing was ever written in this
+    /// store; whether it has it now.
+    ///
+    /// # Errors
+    /// When that cannot be told or made durable.
+    fn adopt(&self, host: HostId) -> Result<bool, StoreError>;
+
+    /// What records are sealed with.
+    fn sealing(&self) -> Sealing;
+
     /// Seals and opens with `keys` from now on, and seals with the first of them every record that is
     /// sealed otherwise or not at all. Records that cannot be opened stay as they are and are named.
     ///
     /// # Errors
     /// When `keys` lacks one that is in use, or a record could not be written; some are sealed anew then.
     fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError>;
+}
+
+/// What records are sealed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealing {
+    /// Keys at hand: none before `jumpctl setup`, several until a rekey is finished.
+    pub keys: usize,
+    /// Whether nothing is read any more that is not sealed.
+    pub only_sealed: bool,
 }
 
 /// What [`Store::rekey`] did.
@@ -232,6 +259,12 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
     fn host(&self) -> HostId {
         (**self).host()
+    }
+    fn adopt(&self, host: HostId) -> Result<bool, StoreError> {
+        (**self).adopt(host)
+    }
+    fn sealing(&self) -> Sealing {
+        (**self).sealing()
     }
     fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError> {
         (**self).rekey(keys)

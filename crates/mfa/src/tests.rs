@@ -1,5 +1,6 @@
 //! Stories told over a real store in a temporary directory, and over one that bastions could share.
 
+mod backups;
 mod concurrency;
 mod crash;
 mod every_call;
@@ -7,11 +8,13 @@ mod faults;
 mod invitations;
 mod properties;
 mod replays;
+mod sealing;
 mod shared;
 mod stories;
 mod throttling;
 
 use crate::*;
+use jump_proto::Secret;
 use shared::Shared;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -202,6 +202,25 @@ pub enum Request {
         /// The uid NSS gives this name.
         uid: Option<u32>,
     },
+    /// jumpctl: seal every record anew. Answered by [`Reply::Rekeyed`] or [`Reply::Refused`].
+    MfaRekey {
+        /// The new keys, the ones in use among them; the first one seals.
+        keys: Secret,
+    },
+    /// jumpctl: every enrolled user's second factor for a backup, unsealed. Answered by [`Reply::MfaRecords`], one or more.
+    MfaExport,
+    /// jumpctl: take the identity of the host whose backup is restored, where no record is yet. Answered by [`Reply::Adopted`].
+    MfaAdopt {
+        /// 32 lower-case hexadecimal digits.
+        host: String,
+    },
+    /// jumpctl: one of the records that [`Request::MfaExport`] gave. Answered by [`Reply::Imported`] or [`Reply::Refused`].
+    MfaImport {
+        /// The record.
+        record: Secret,
+        /// Whether its unused recovery codes are good again.
+        recovery_codes: bool,
+    },
     /// jumpctl: live sessions. Answered by [`Reply::Sessions`], one or more.
     Sessions,
     /// jumpctl: one live session with its connections. Answered by [`Reply::Sessions`] with at most one.
@@ -402,6 +421,38 @@ pub enum Reply {
         /// Whether another message follows.
         more: bool,
     },
+    /// Every record is sealed with the first key.
+    Rekeyed {
+        /// Records sealed anew.
+        sealed: usize,
+        /// Records that are refused at a login, and stay as they are.
+        refused: Vec<String>,
+    },
+    /// Some of the second factors for a backup.
+    MfaRecords {
+        /// The identity of this host's records.
+        host: String,
+        /// The records.
+        records: Vec<Secret>,
+        /// Records that are refused at a login, and so not for a backup.
+        refused: Vec<String>,
+        /// Whether another message follows.
+        more: bool,
+    },
+    /// Whether this host now has the identity that was asked for.
+    Adopted {
+        /// Whether it has.
+        taken: bool,
+    },
+    /// What became of a record of a backup.
+    Imported {
+        /// Whose it is.
+        user: String,
+        /// What became of it.
+        outcome: MfaImport,
+        /// Why this host's own state stays, where it does.
+        why: String,
+    },
     /// The session that asks.
     Whoami(SessionInfo),
     /// Where the session may go now.
@@ -495,6 +546,30 @@ pub struct Status {
     pub automation: Vec<String>,
     /// Live sessions.
     pub sessions: u64,
+    /// What the records of second factors are sealed with.
+    #[serde(default)]
+    pub sealing: Option<Sealing>,
+}
+
+/// What became of a record of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MfaImport {
+    /// It is in force.
+    Restored,
+    /// This host has the same authenticator; what either had used is used.
+    Merged,
+    /// This host's own state stays.
+    Kept,
+}
+
+/// What the records of second factors are sealed with.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Sealing {
+    /// Keys that jumpd got from systemd: none before `jumpctl setup`, several until a rekey is finished.
+    pub keys: usize,
+    /// Whether every record is sealed, and nothing else is read.
+    pub only_sealed: bool,
 }
 
 /// A decision, explained.

@@ -22,6 +22,10 @@ pub const CURRENT: &str = "/var/lib/jump/current";
 pub const ACCOUNTS: &str = "/var/lib/jump/accounts";
 /// `authorized_keys` lines of every policy user, read by `jump-keys` (`jumpd:jump-keys`, 0640).
 pub const KEYS: &str = "/var/lib/jump/keys";
+/// The keys that records of second factors are sealed with, sealed themselves by systemd-creds(1).
+pub const MFA_KEYS: &str = "/etc/credstore.encrypted/jump-mfa";
+/// Under which name systemd hands them to jumpd.
+pub const MFA_KEYS_NAME: &str = "jump-mfa";
 /// Programs that are not in anyone's `PATH`.
 pub const LIBEXEC: &str = "/usr/lib/jump";
 /// Home of every policy user: empty, owned by root.

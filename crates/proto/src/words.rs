@@ -174,6 +174,8 @@ reasons! {
     InvitationUsed => "invitation_used",
     /// A right invitation that does not hold any more.
     InvitationExpired => "invitation_expired",
+    /// The record of the second factor is sealed with a key that jumpd does not have.
+    SealingKeyMissing => "sealing_key_missing",
     /// No second factor is enrolled.
     NotEnrolled => "not_enrolled",
     /// Too many wrong codes.

@@ -72,6 +72,7 @@ pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, out: &mut Output) -> Answer {
     units(host, &mut findings);
     packet_filter(host, jumpd, &mut findings);
     kernel(host, &mut findings);
+    sealing(status.as_ref(), &mut findings);
     second_factors(jumpd, &mut findings);
     report(&findings.0, out)
 }
@@ -336,6 +337,36 @@ fn kernel(host: &dyn Host, findings: &mut Findings) {
         findings.ok(CHECK, "Landlock is on, or cannot be asked about from here");
     } else {
         findings.warn(CHECK, "Landlock is off; sessions are confined by seccomp alone (add landlock to lsm= on the kernel command line)");
+    }
+}
+
+/// What lies in `/var/lib/jump/mfa` must be of no use to whoever copies it.
+fn sealing(status: Option<&Status>, findings: &mut Findings) {
+    const CHECK: &str = "sealing";
+    let Some(sealing) = status.and_then(|status| status.sealing) else {
+        return;
+    };
+    match (sealing.keys, sealing.only_sealed) {
+        (0, false) => findings.red(
+            CHECK,
+            "there is no key to seal second factors with, so nobody can be enrolled; `jumpctl setup` makes it",
+        ),
+        (0, true) => findings.red(
+            CHECK,
+            format!(
+                "jumpd did not get the key that second factors are sealed with, so every code is refused: put back {} and `systemctl restart jumpd`. If it is lost: `jumpctl setup`, then reset and enrol every user anew",
+                paths::MFA_KEYS
+            ),
+        ),
+        (1, true) => findings.ok(CHECK, "every second factor is sealed"),
+        (1, false) => findings.red(
+            CHECK,
+            "not every second factor could be sealed; `journalctl -u jumpd` says why, then `systemctl restart jumpd`",
+        ),
+        _ => findings.warn(
+            CHECK,
+            "a new key is not in use for every record yet; `jumpctl mfa rekey` finishes that",
+        ),
     }
 }
 

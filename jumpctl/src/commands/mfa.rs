@@ -6,11 +6,13 @@
 //! the authenticator; until then the old secret stays.
 
 use super::explain;
+use super::rekey;
 use crate::cli::Mfa;
 use crate::client::Jumpd;
 use crate::error::{Answer, Error, Outcome};
 use crate::nss;
 use crate::output::{Output, printable};
+use crate::setup::host::ThisHost;
 use crate::time;
 use jiff::tz::TimeZone;
 use jump_mfa::qr;
@@ -53,6 +55,7 @@ pub(super) fn run(jumpd: &Jumpd, action: Mfa, out: &mut Output) -> Answer {
             })?;
             done(out, &format!("{user} may try again."))
         }
+        Mfa::Rekey => rekey::run(&ThisHost, jumpd, out),
         Mfa::RecoveryCodes { user } => recovery_codes(jumpd, &user, out),
     }
 }

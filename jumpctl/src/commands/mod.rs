@@ -2,12 +2,14 @@
 
 mod apply;
 mod audit;
+mod backup;
 mod check;
 mod destination;
 mod diff;
 mod doctor;
 mod explain;
 mod mfa;
+mod rekey;
 mod sessions;
 mod status;
 mod who_can;
@@ -93,6 +95,21 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
             at,
         } => who_can::run(jumpd, &destination, from, instant(at)?, out),
         Command::Mfa(action) => mfa::run(jumpd, action, out),
+        Command::Backup { file, to } => backup::backup(&ThisHost, jumpd, &file, &to, out),
+        Command::Restore {
+            file,
+            identity,
+            recovery_codes,
+            policy_to,
+        } => {
+            let wanted = backup::Wanted {
+                file,
+                identity,
+                recovery_codes,
+                policy_to,
+            };
+            backup::restore(&ThisHost, jumpd, &wanted, out)
+        }
         Command::Sessions { action } => sessions::run(jumpd, action, out),
         Command::Status => status::run(jumpd, out),
         Command::Doctor => doctor::run(&ThisHost, jumpd, out),

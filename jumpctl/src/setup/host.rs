@@ -3,6 +3,7 @@
 //! A trait, so that the whole of setup runs in tests on a directory.
 
 use crate::error::Error;
+use jump_proto::Secret;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,16 @@ pub trait Host {
     /// # Errors
     /// What nft said.
     fn nft(&self, arguments: &[&str], input: &str) -> Result<String, String>;
+    /// Seals a text for this host under a name, into a new file (systemd-creds(1)).
+    ///
+    /// # Errors
+    /// What systemd-creds said.
+    fn seal(&self, name: &str, text: &Secret, file: &Path) -> Result<(), String>;
+    /// Opens what [`Host::seal`] wrote.
+    ///
+    /// # Errors
+    /// What systemd-creds said.
+    fn unseal(&self, name: &str, file: &Path) -> Result<Secret, String>;
     /// Whether systemd runs this host.
     fn has_systemd(&self) -> bool;
     /// A name for now, fit for a file name.
@@ -46,6 +57,7 @@ pub trait Host {
 pub struct ThisHost;
 
 const NFT: &str = "/usr/sbin/nft";
+const CREDS: &str = "systemd-creds";
 const SSHD: &str = "/usr/sbin/sshd";
 const MISSING_DIRECTORY: &str = "Missing privilege separation directory: ";
 
@@ -73,6 +85,23 @@ impl Host for ThisHost {
             return Err(format!("{NFT} is not there; install the package nftables"));
         }
         run_with(NFT, arguments, input)
+    }
+
+    fn seal(&self, name: &str, text: &Secret, file: &Path) -> Result<(), String> {
+        let (name, file) = (format!("--name={name}"), file.to_string_lossy());
+        let with = |key| {
+            let arguments = ["encrypt", &name, key, "-", &file];
+            run_with(CREDS, &arguments, text.expose()).map(drop)
+        };
+        // A TPM2 that is there and does not work keeps nobody from sealing with the host's own key.
+        with("--with-key=auto").or_else(|said| {
+            with("--with-key=host").map_err(|again| format!("{said}; with the host's key: {again}"))
+        })
+    }
+
+    fn unseal(&self, name: &str, file: &Path) -> Result<Secret, String> {
+        let (name, file) = (format!("--name={name}"), file.to_string_lossy());
+        run(CREDS, &["decrypt", &name, &file, "-"]).map(Secret::new)
     }
 
     fn has_systemd(&self) -> bool {
@@ -145,7 +174,8 @@ fn run_with(program: &str, arguments: &[&str], input: &str) -> Result<String, St
     }
     let output = child.wait_with_output().map_err(cannot)?;
     if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        // Without a copy: it may be a secret.
+        String::from_utf8(output.stdout).map_err(|_| format!("{program} printed no text"))
     } else {
         Err(failure(program, arguments, &output))
     }

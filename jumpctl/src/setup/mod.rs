@@ -22,6 +22,7 @@ pub use check::{USERS_ASKED, differences, pam_module, penalties_hint, way_to_dro
 pub use undo::undo;
 
 use crate::client::Jumpd;
+use crate::credential;
 use crate::egress;
 use crate::error::{Answer, Error, Outcome};
 use crate::output::{Output, printable_lines, remark};
@@ -66,6 +67,8 @@ struct Report {
     files: Vec<FileReport>,
     policy: Option<Applied>,
     rejected: Option<String>,
+    /// Whether this setup made the key that second factors are sealed with.
+    sealing_key: bool,
     /// Whether this setup made the egress ruleset.
     egress: bool,
     hints: Vec<String>,
@@ -167,6 +170,7 @@ fn wire(
     }
     test_sshd(host)?;
     check::policy_users(host, before.features)?;
+    report.sealing_key = sealing_key(host)?;
     reload_sshd(host)
 }
 
@@ -343,6 +347,21 @@ fn show_and_ask(changes: &[Change], options: Options, out: &mut Output) -> Resul
     Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))
 }
 
+/// Replaces a file of the host whole; the old one is kept under [`BACKUPS`].
+///
+/// # Errors
+/// When either cannot be written; the old one is then still there.
+pub(crate) fn replace_file(
+    host: &dyn Host,
+    path: &std::path::Path,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    if let Some(before) = files::read(path)? {
+        files::back_up(&host.path(BACKUPS), path, &before, &host.stamp())?;
+    }
+    files::put(path, Some(bytes))
+}
+
 /// Backs up and writes everything; on failure what was written is taken back.
 fn write_all(host: &dyn Host, changes: &[Change]) -> Result<Vec<Option<PathBuf>>, Error> {
     let (directory, stamp) = (host.path(BACKUPS), host.stamp());
@@ -388,6 +407,24 @@ fn start_units(host: &dyn Host) -> Result<(), Error> {
     let mut arguments = vec!["enable", "--now"];
     arguments.extend(UNITS);
     host.systemctl(&arguments).map_err(Error::Failed)
+}
+
+/// Makes the key that second factors are sealed with, where there is none; jumpd gets it at its start.
+///
+/// It stays when setup is undone: without it every record is void.
+fn sealing_key(host: &dyn Host) -> Result<bool, Error> {
+    if !host.has_systemd() {
+        remark(
+            "systemd does not run here; run `jumpctl setup` again where it does, for the key of second factors",
+        );
+        return Ok(false);
+    }
+    let made = credential::ensure(host)?;
+    if made {
+        host.systemctl(&["restart", "jumpd.service"])
+            .map_err(Error::Failed)?;
+    }
+    Ok(made)
 }
 
 /// Makes a running sshd read its files again; one that starts per connection reads them anyway.
@@ -441,6 +478,12 @@ fn tell(report: &Report, out: &mut Output) -> Result<(), Error> {
             Some(backup) => out.line(format_args!("Wrote {} (before: {backup})", file.path))?,
             None => out.line(format_args!("Wrote {}", file.path))?,
         }
+    }
+    if report.sealing_key {
+        out.line(format_args!(
+            "Made the key that second factors are sealed with: {}",
+            paths::MFA_KEYS
+        ))?;
     }
     if let Some(applied) = &report.policy {
         out.line(format_args!(

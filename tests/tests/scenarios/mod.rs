@@ -18,6 +18,7 @@ mod installation;
 mod layers;
 mod logins;
 mod policy;
+mod records;
 mod revocation;
 mod saving;
 mod shell;
@@ -55,6 +56,10 @@ stories! {
     beside logins::a_user_has_no_line_in_etc_passwd,
     beside logins::a_wrong_code_is_refused,
     beside logins::a_code_is_good_once,
+    beside records::a_record_put_back_makes_no_used_code_good_again,
+    beside records::a_record_of_another_host_is_refused_and_does_not_open,
+    beside records::a_restored_bastion_takes_no_code_that_was_used,
+    beside records::a_new_key_for_all_records_disturbs_nobody,
     beside logins::a_recovery_code_is_good_once,
     beside logins::five_wrong_codes_lock_the_user_until_an_operator_unlocks,
     beside logins::without_an_enrolment_nobody_gets_in,
@@ -120,6 +125,7 @@ stories! {
     beside state::fault_state_that_lost_its_end_opens_nothing,
     beside clock::fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back,
     beside clock::fault_a_clock_stepped_back_gives_a_session_no_more_time,
+    beside clock::fault_a_clock_behind_the_last_code_is_told,
     beside upgrade::fault_restarts_and_upgrades_leave_sessions_alone,
     alone events::the_chain_of_events_has_no_gap,
 }

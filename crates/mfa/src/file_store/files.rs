@@ -160,7 +160,7 @@ impl Dir {
         self.sync()
     }
 
-    /// The uids that have a record.
+    /// The uids that have a record or watermark here.
     pub(super) fn uids(&self) -> Result<Vec<u32>, StoreError> {
         let list = |e| io("list", self.path.display().to_string(), e);
         let mut uids = Vec::new();
@@ -171,7 +171,7 @@ impl Dir {
                 .file_name()
                 .to_str()
                 .ok()
-                .and_then(|name| name.strip_suffix(".json"))
+                .map(|name| name.strip_suffix(".json").unwrap_or(name))
                 .and_then(|digits| {
                     digits
                         .parse::<u32>()

@@ -143,6 +143,17 @@ impl Store for Shared {
         self.host
     }
 
+    fn adopt(&self, host: HostId) -> Result<bool, StoreError> {
+        Ok(self.host == host)
+    }
+
+    fn sealing(&self) -> Sealing {
+        Sealing {
+            keys: self.keys.read().unwrap().len(),
+            only_sealed: false,
+        }
+    }
+
     fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError> {
         *self.keys.write().unwrap() = keys;
         let mut done = Resealed::default();

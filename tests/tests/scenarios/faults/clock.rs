@@ -124,3 +124,33 @@ pub(crate) fn fault_a_clock_stepped_back_gives_a_session_no_more_time(lab: &Lab)
         clock::take_away(bastion, &SERVICES)
     })
 }
+
+/// Given a user who gave a code, when the clock is stepped back by ten minutes, then that code is refused as used, doctor says that the clock is behind, and with the clock set right all is as before.
+pub(crate) fn fault_a_clock_behind_the_last_code_is_told(lab: &Lab) -> Result<()> {
+    lab.on_fragile_bastion(|bastion| {
+        clock::put(bastion, &SERVICES)?;
+        let fayette = lab
+            .admin("fayette")
+            .at(bastion)
+            .may_reach_databases()
+            .arrive()?;
+        let code = fayette.authenticator()?.code()?;
+        let login = |code: &str| {
+            let answering = fayette.seat.answering(&[code])?;
+            answering.ssh([bastion.place().name, "whoami"]).run()
+        };
+        login(&code)?.success()?;
+        run(bastion, &step("-600"))?;
+        login(&code)?.failure()?;
+        let replayed = fayette.event("mfa.replayed")?;
+        ensure!(replayed.get("JUMP_REASON") == "replayed_code", "{replayed}");
+        let said = bastion.jumpctl("doctor")?.expect_code(1)?.text();
+        ensure!(
+            said.contains("behind the last code that fayette gave"),
+            "{said}"
+        );
+        run(bastion, &step("+0"))?;
+        gets_through(bastion, &fayette)?;
+        clock::take_away(bastion, &SERVICES)
+    })
+}
