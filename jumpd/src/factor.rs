@@ -130,6 +130,18 @@ impl Factor {
     }
 }
 
+impl From<jump_mfa::Method> for Factor {
+    fn from(method: jump_mfa::Method) -> Self {
+        match method {
+            jump_mfa::Method::Totp => Self::by(TOTP),
+            jump_mfa::Method::Recovery { left } => Self {
+                detail: format!("recovery codes left: {left}"),
+                ..Self::by("recovery").because(Reason::RecoveryCode)
+            },
+        }
+    }
+}
+
 /// A denial on its way to the journal and to the user.
 struct Denial<'d> {
     kind: Kind,
@@ -249,14 +261,12 @@ impl Jumpd {
             .recall(who.login.uid, &who.place(), &standing, life, boot_ms())
     }
 
-    /// Remembers a code of the authenticator that was typed at a prompt; nothing else is.
-    fn keep(&self, policy: &Policy, who: &Applicant, how: &Factor) {
+    /// Remembers a code of the authenticator that was typed at a prompt; nothing else is. `standing` is
+    /// that of the record at the verdict: what has changed it since ends what is remembered.
+    fn keep(&self, policy: &Policy, who: &Applicant, how: &Factor, standing: String) {
         if policy.mfa().remember.is_zero() || how.mfa != TOTP {
             return;
         }
-        let Some(standing) = self.standing(who) else {
-            return;
-        };
         let (uid, place) = (who.login.uid, who.place());
         if let Err(e) = self.remembered.keep(uid, place, standing, boot_ms()) {
             complain(&format!("the next login of uid {uid} will be asked: {e}"));
@@ -311,10 +321,10 @@ impl Jumpd {
         }
         Ok(match mfa::verify(self, policy, who, typed.expose()) {
             mfa::Outcome::Invited => return self.enrol_invited(talk, policy, who, id, typed),
-            mfa::Outcome::Accepted(how) => {
+            mfa::Outcome::Accepted { how, standing } => {
                 let step = self.accept(who, id, Kind::MfaOk, &how);
-                if matches!(step, AuthStep::Accepted { .. }) {
-                    self.keep(policy, who, &how);
+                if let (AuthStep::Accepted { .. }, Some(standing)) = (&step, standing) {
+                    self.keep(policy, who, &how, standing);
                 }
                 step
             }

@@ -1,10 +1,10 @@
 //! The second factor as jumpd uses it: verdicts into reasons, and jumpctl's requests.
 
-use crate::factor::{Factor, TOTP};
+use crate::factor::Factor;
 use crate::state::{Applicant, Jumpd, complain, refused};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
-use jump_mfa::{Confirmation, Limits, Method, RecordError, Status, StoreError, Verdict, Who};
+use jump_mfa::{Confirmation, Limits, RecordError, Status, StoreError, Verdict, Who};
 use jump_policy::Policy;
 use jump_proto::{MfaLock, MfaProblem, MfaUser, Reason, Reply, Secret, TotpChoice, paths};
 
@@ -18,7 +18,11 @@ pub(crate) fn is_fake_password(typed: &str) -> bool {
 
 /// What came of a typed code.
 pub(crate) enum Outcome {
-    Accepted(Factor),
+    Accepted {
+        how: Factor,
+        /// How the user's record stood then.
+        standing: Option<String>,
+    },
     /// A right invitation.
     Invited,
     Denied {
@@ -56,7 +60,7 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
         reason,
         detail,
     };
-    let answer = jump_mfa::verify(
+    let judged = jump_mfa::judge(
         &jumpd.second_factors,
         &person,
         &who.place(),
@@ -64,16 +68,15 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
         now,
         &limits(policy),
     );
+    let (answer, standing) = match judged {
+        Ok(judged) => (Ok(judged.verdict), judged.standing),
+        Err(e) => (Err(e), None),
+    };
     match answer {
-        Ok(Verdict::Accepted {
-            method: Method::Totp,
-        }) => Outcome::Accepted(Factor::by(TOTP)),
-        Ok(Verdict::Accepted {
-            method: Method::Recovery { left },
-        }) => Outcome::Accepted(Factor {
-            detail: format!("recovery codes left: {left}"),
-            ..Factor::by("recovery").because(Reason::RecoveryCode)
-        }),
+        Ok(Verdict::Accepted { method }) => Outcome::Accepted {
+            how: method.into(),
+            standing,
+        },
         Ok(Verdict::Wrong { failures, left: 0 }) => denied(
             Kind::MfaLocked,
             Reason::WrongCode,

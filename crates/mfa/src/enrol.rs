@@ -6,6 +6,7 @@ use crate::recovery::{RecoveryCodes, TypedCode};
 use crate::store::{PerUser, Store, StoreError, Update, Who};
 use crate::throttle::{Lock, Place};
 use crate::totp::{Key, Params, key_length};
+use crate::turns::Turn;
 use jump_proto::Secret;
 use std::fmt::Write;
 use zeroize::Zeroizing;
@@ -224,6 +225,7 @@ pub fn enrol_invited<S: Store + ?Sized>(
     code: &str,
     now_unix_s: i64,
 ) -> Result<Confirmation, StoreError> {
+    let _turn = Turn::to_look_at(invitation);
     store.update(who, |slot| {
         let outcome = match slot {
             None => None,

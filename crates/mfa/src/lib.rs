@@ -30,6 +30,7 @@ mod recovery;
 mod store;
 mod throttle;
 mod totp;
+mod turns;
 mod verify;
 mod watermark;
 
@@ -51,4 +52,4 @@ pub use recovery::{CODES, as_if, is_recovery_code};
 pub use store::{Change, PerUser, Resealed, Sealing, Store, StoreError, Update, Who};
 pub use throttle::{Lock, Place};
 pub use totp::{Algorithm, Params, code_at};
-pub use verify::{Method, Verdict, verify};
+pub use verify::{Judged, Method, Verdict, judge, verify};

@@ -14,7 +14,7 @@ use crate::recovery::{self, RecoveryCodes, Spent};
 use crate::store::{StoreError, Who};
 use crate::throttle::{Borne, Lock, Place, Throttle};
 use crate::totp::{self, Key, Match, Params};
-use crate::verify::{Method, Verdict};
+use crate::verify::{Looked, Method, Verdict};
 use data_encoding::HEXLOWER;
 use jump_proto::Secret;
 use serde::{Deserialize, Serialize};
@@ -251,53 +251,56 @@ impl Record {
         ahead.then(|| self.accepted_s().unwrap_or(0).saturating_sub(now_s))
     }
 
-    /// Judges what the user typed at `place`.
+    /// Judges what the user typed at `place`; what was not looked at is to cost as much as if it had been.
     pub(crate) fn judge(
         &mut self,
         place: &Place,
         typed: &str,
         now_s: i64,
         limits: &Limits,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<(Verdict, Looked), StoreError> {
         if self.body.active.is_none() && self.body.invitation.is_none() {
-            recovery::as_if(typed)?;
-            return Ok(Verdict::NotEnrolled);
+            return Ok((Verdict::NotEnrolled, Looked::No));
         }
         if let Some(until_s) = self.body.throttle.hold(place, now_s, limits) {
-            recovery::as_if(typed)?;
-            return Ok(Verdict::Locked {
-                until_ms: until_s.saturating_mul(1000),
-            });
+            let until_ms = until_s.saturating_mul(1000);
+            return Ok((Verdict::Locked { until_ms }, Looked::No));
         }
         let typed = typed.trim_end_matches(['\r', '\n']);
-        match self.check(typed, now_s)? {
+        let (checked, looked) = match self.check(typed, now_s)? {
+            Some(checked) => (checked, Looked::Yes),
+            None => (Checked::Wrong, Looked::No),
+        };
+        let verdict = match checked {
             Checked::Right(method) => {
                 self.body.throttle.right(place, now_s);
-                Ok(Verdict::Accepted { method })
+                Verdict::Accepted { method }
             }
             // Who repeats a right code guesses nothing, so it counts as no failure.
-            Checked::Again => Ok(Verdict::Replayed),
-            Checked::Invited => Ok(Verdict::Invited),
+            Checked::Again => Verdict::Replayed,
+            Checked::Invited => Verdict::Invited,
             // Nor does who comes too late.
-            Checked::TooLate => Ok(Verdict::InvitedTooLate),
+            Checked::TooLate => Verdict::InvitedTooLate,
             Checked::Wrong => {
                 let Borne { failures, left } = self.body.throttle.wrong(place, now_s, limits);
-                Ok(Verdict::Wrong { failures, left })
+                Verdict::Wrong { failures, left }
             }
-        }
+        };
+        Ok((verdict, looked))
     }
 
-    fn check(&mut self, typed: &str, now_s: i64) -> Result<Checked, StoreError> {
+    /// `None` where there is nothing that the text could be compared with.
+    fn check(&mut self, typed: &str, now_s: i64) -> Result<Option<Checked>, StoreError> {
         let now_unix_s = u64::try_from(now_s).map_err(|_| StoreError::Clock)?;
         // The form alone decides which check is made.
         if let (Some(text), Some(invitation)) =
             (TypedInvitation::parse(typed), &self.body.invitation)
         {
-            return Ok(match invitation.compare(&text, now_s)? {
+            return Ok(Some(match invitation.compare(&text, now_s)? {
                 Invited::Now => Checked::Invited,
                 Invited::TooLate => Checked::TooLate,
                 Invited::No => Checked::Wrong,
-            });
+            }));
         }
         let Some(factor) = self
             .body
@@ -305,21 +308,19 @@ impl Record {
             .as_mut()
             .filter(|_| typed.len() <= MAX_TYPED)
         else {
-            recovery::as_if(typed)?;
-            return Ok(Checked::Wrong);
+            return Ok(None);
         };
         if let Some(code) = totp::TypedCode::parse(typed, &factor.params) {
-            return Ok(factor.check_code(&code, now_unix_s));
+            return Ok(Some(factor.check_code(&code, now_unix_s)));
         }
         let Some(code) = recovery::TypedCode::parse(typed) else {
-            recovery::as_if(typed)?;
-            return Ok(Checked::Wrong);
+            return Ok(None);
         };
-        Ok(match factor.recovery.spend(&code, now_s)? {
+        Ok(Some(match factor.recovery.spend(&code, now_s)? {
             Spent::Now { left } => Checked::Right(Method::Recovery { left }),
             Spent::Before => Checked::Again,
             Spent::Unknown => Checked::Wrong,
-        })
+        }))
     }
 
     /// Puts a new authenticator in force at once.

@@ -8,8 +8,8 @@
 //! many users and against tables made beforehand; a salt per user does both,
 //! and an attempt then costs one Argon2 rather than ten.
 
-use crate::invitation;
 use crate::store::StoreError;
+use crate::turns::{self, Turn};
 use argon2::{Argon2, Version};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -58,12 +58,20 @@ pub(crate) fn fill_grouped(text: &mut [u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many this thread has made.
+    pub(crate) static SLOW_HASHES: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// Argon2id.
 pub(crate) fn slow_hash(
     (memory_kib, passes, lanes): (u32, u32, u32),
     salt: &[u8],
     text: &[u8],
 ) -> Result<Zeroizing<[u8; HASH]>, StoreError> {
+    #[cfg(test)]
+    SLOW_HASHES.set(SLOW_HASHES.get() + 1);
     let params = argon2::Params::new(memory_kib, passes, lanes, Some(HASH))?;
     let argon = Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params);
     let mut hash = Zeroizing::new([0u8; HASH]);
@@ -105,8 +113,13 @@ impl TypedCode {
 /// # Errors
 /// When memory is short.
 pub fn as_if(typed: &str) -> Result<(), StoreError> {
-    let typed = typed.trim_end_matches(['\r', '\n']);
-    if TypedCode::parse(typed).is_some() || invitation::TypedInvitation::parse(typed).is_some() {
+    let _turn = Turn::to_look_at(typed);
+    in_turn_as_if(typed)
+}
+
+/// [`as_if`], by somebody who has a turn.
+pub(crate) fn in_turn_as_if(typed: &str) -> Result<(), StoreError> {
+    if turns::is_slow(typed) {
         slow_hash((MEMORY_KIB, PASSES, LANES), &[0; SALT], typed.as_bytes())?;
     }
     Ok(())

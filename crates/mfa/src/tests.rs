@@ -2,6 +2,7 @@
 
 mod backups;
 mod concurrency;
+mod costs;
 mod crash;
 mod every_call;
 mod faults;

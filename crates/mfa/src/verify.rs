@@ -1,9 +1,11 @@
 //! The one question: is what this user typed a second factor, now?
 
 use crate::limits::Limits;
+use crate::record::Record;
 use crate::recovery;
 use crate::store::{Store, StoreError, Update, Who};
 use crate::throttle::Place;
+use crate::turns::Turn;
 
 /// How a second factor was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,22 @@ pub enum Verdict {
     NotEnrolled,
 }
 
+/// A verdict, and what it was given on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// [`crate::standing`] of the record at the verdict.
+    pub standing: Option<String>,
+}
+
+/// Whether a typed text has been looked at, with all that this costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    Yes,
+    No,
+}
+
 /// Judges what `who` typed at `place` and `now_unix_s` (seconds since the Unix epoch).
 ///
 /// The verdict is durable when this returns: the step or recovery code is used
@@ -73,8 +91,33 @@ pub fn verify<S: Store + ?Sized>(
     now_unix_s: i64,
     limits: &Limits,
 ) -> Result<Verdict, StoreError> {
-    store.update(who, |slot| match slot {
-        None => recovery::as_if(typed).map(|()| Verdict::NotEnrolled),
-        Some(record) => record.judge(place, typed, now_unix_s, limits),
-    })
+    judge(store, who, place, typed, now_unix_s, limits).map(|judged| judged.verdict)
+}
+
+/// [`verify`], with how the record stood then.
+///
+/// # Errors
+/// As [`verify`].
+pub fn judge<S: Store + ?Sized>(
+    store: &S,
+    who: &Who,
+    place: &Place,
+    typed: &str,
+    now_unix_s: i64,
+    limits: &Limits,
+) -> Result<Judged, StoreError> {
+    let _turn = Turn::to_look_at(typed);
+    let (judged, looked) = store.update(who, |slot| {
+        let (verdict, looked) = match slot.as_mut() {
+            None => (Verdict::NotEnrolled, Looked::No),
+            Some(record) => record.judge(place, typed, now_unix_s, limits)?,
+        };
+        let standing = slot.as_ref().and_then(Record::standing);
+        Ok((Judged { verdict, standing }, looked))
+    })?;
+    // Not with the record in hand: who is not looked at keeps nobody else waiting.
+    if looked == Looked::No {
+        recovery::in_turn_as_if(typed)?;
+    }
+    Ok(judged)
 }
