@@ -14,6 +14,9 @@ use jump_proto::Secret;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+/// Nobody logs in so often; beyond it numbers could come to their end.
+const MOST_WRITES: u64 = 1 << 48;
+
 /// A user's authenticator in a backup. Enrolments that wait, wrong codes and lock-outs are not in it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +26,17 @@ struct Saved {
     user: String,
     serial: u64,
     factor: Factor,
+}
+
+/// How far a backup is taken back.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms<'t> {
+    /// Recovery codes not used by then are good again: only where the old host accepted nothing after
+    /// the backup was made.
+    pub recovery_codes: bool,
+    /// Login names whose state here is forgotten first, whatever it is: the operator vouches that the
+    /// authenticator of the backup is the right one.
+    pub replace: &'t [String],
 }
 
 /// What became of a record of a backup.
@@ -81,20 +95,17 @@ fn malformed(e: &serde_json::Error) -> StoreError {
 
 /// Puts a record of a backup in force, as far as nothing moves backwards by it.
 ///
-/// With `recovery_codes` those not used by then are good again: only where the
-/// old host accepted nothing after the backup was made.
-///
 /// # Errors
 /// When the text is no record of a backup, or this host's own cannot be read, trusted or made durable.
 pub fn restore<S: Store + ?Sized>(
     store: &S,
     text: &Secret,
     now_unix_s: i64,
-    recovery_codes: bool,
+    terms: Terms<'_>,
 ) -> Result<(Who, Restored), StoreError> {
     let now_s = u64::try_from(now_unix_s).map_err(|_| StoreError::Clock)?;
     let saved: Saved = serde_json::from_str(text.expose()).map_err(|e| malformed(&e))?;
-    if saved.factor.problem().is_some() {
+    if saved.factor.problem().is_some() || saved.serial > MOST_WRITES {
         return Err(StoreError::NotABackup { line: 1, column: 1 });
     }
     let Saved {
@@ -106,22 +117,33 @@ pub fn restore<S: Store + ?Sized>(
     } = saved;
     let who = Who { uid, user };
     factor.use_up(now_s);
-    if !recovery_codes {
-        factor.void_recovery_codes(now_unix_s);
+    let replaces = terms.replace.contains(&who.user);
+    if replaces {
+        store.forget(&who)?;
     }
-    // A number of this host that is higher without a record: it was reset since.
-    let is_newer_here = host == store.host() && store.serial(&who)? > serial;
+    let here = store.serial(&who)?;
+    let stays = here > 0 && !replaces;
+    let is_newer_here = host == store.host() && here > serial;
     let done = store.update(&who, |slot| {
         let record = match slot {
-            None if is_newer_here => {
-                return Ok(Restored::Kept(
-                    "it was reset here after the backup was made",
-                ));
+            // Numbers of two hosts cannot be compared: that it was written at all is enough.
+            None if stays => {
+                return Ok(Restored::Kept("it was reset here"));
             }
             None => slot.insert(Record::new(&who)),
+            Some(record) if !record.is_enrolled() && stays => {
+                return Ok(Restored::Kept(
+                    "an enrolment or an invitation waits here for its user",
+                ));
+            }
             Some(record) => record,
         };
-        Ok(record.restore(&factor, is_newer_here))
+        // Beyond every number of the old host, so that no record of it fits here.
+        Ok(record.restore(&factor, serial, is_newer_here, |factor| {
+            if !terms.recovery_codes {
+                factor.void_recovery_codes(now_unix_s);
+            }
+        }))
     })?;
     Ok((who, done))
 }

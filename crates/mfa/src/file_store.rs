@@ -158,7 +158,13 @@ impl Place {
             self.prepare_mark(Watermark::new(self.uid, at.serial, at.accepted_s))?;
             self.put_mark()?;
         }
-        let serial = watermark::after(Some(at.mark), Some(at.serial));
+        let mut serial = watermark::after(Some(at.mark), Some(at.serial));
+        if record.after() >= serial {
+            // The watermark first: a crash then leaves no record that is ahead of it.
+            self.prepare_mark(Watermark::new(self.uid, record.after(), at.accepted_s))?;
+            self.put_mark()?;
+            serial = watermark::after(Some(record.after()), None);
+        }
         let bytes = envelope.close(record, serial)?;
         self.prepare_mark(Watermark::new(self.uid, serial, record.accepted_s()))?;
         self.records
@@ -273,7 +279,9 @@ impl FileStore {
     }
 
     /// Seals with the first key what is sealed otherwise or not at all; from then on nothing is read that
-    /// is not sealed, and the other keys are forgotten.
+    /// is not sealed. Where a record could be mended and is not sealed anew, it may still be read unsealed.
+    ///
+    /// The other keys stay: until [`Store::rekey`] they are in the file as well.
     ///
     /// # Errors
     /// When there is no key, or a record could not be written; some are sealed anew then.
@@ -288,17 +296,25 @@ impl FileStore {
                 Ok(true) => done.sealed += 1,
                 Ok(false) => done.current += 1,
                 Err(e @ (StoreError::Record { .. } | StoreError::Untrusted { .. })) => {
+                    done.unfinished |= !is_final(&e);
                     done.refused.push((uid, e));
                 }
                 Err(e) => return Err(e),
             }
         }
-        let identity = Identity::change(&self.state, |identity| identity.sealed = true)?;
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        inner.identity = identity;
-        inner.keys.keep_newest();
+        if !done.unfinished {
+            let identity = Identity::change(&self.state, |identity| identity.sealed = true)?;
+            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            inner.identity = identity;
+        }
         Ok(done)
     }
+}
+
+/// Whether the keys at hand will never be of use for a record that is refused so.
+fn is_final(e: &StoreError) -> bool {
+    let no_key = |source: &RecordError| matches!(source, RecordError::NoKey(_));
+    e.is_replay() || matches!(e, StoreError::Record { source, .. } if no_key(source))
 }
 
 impl Store for FileStore {
@@ -314,9 +330,19 @@ impl Store for FileStore {
                 .map_err(|e| place.bad(RecordError::Malformed(e)))
         };
         let mut record = found.record.take();
+        let secrets = |record: &Option<Record>| {
+            let all = record.as_ref().map(Record::secrets).transpose();
+            all.map(Option::unwrap_or_default)
+                .map_err(|e| place.bad(RecordError::Malformed(e)))
+        };
         let before = record.as_ref().map(to_bytes).transpose()?;
+        let known = secrets(&record)?;
         change(&mut record)?;
-        if before.is_none() && record.is_some() && inner.keys.is_empty() {
+        let keeps_new = (before.is_none() && record.is_some())
+            || secrets(&record)?
+                .iter()
+                .any(|secret| !known.contains(secret));
+        if keeps_new && inner.keys.is_empty() {
             // What a release without seals left behind stays in use; nothing new is kept in the clear.
             let path = format!("the record of {who}");
             return Err(StoreError::NoKey { path });
@@ -420,6 +446,11 @@ impl Store for FileStore {
             }
             inner.keys = keys;
         }
-        self.seal_all()
+        let done = self.seal_all()?;
+        if !done.unfinished {
+            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            inner.keys.keep_newest();
+        }
+        Ok(done)
     }
 }

@@ -37,7 +37,7 @@ mod watermark;
 #[cfg(test)]
 mod tests;
 
-pub use backup::{Restored, export, restore};
+pub use backup::{Restored, Terms, export, restore};
 pub use enrol::{
     Confirmation, Draft, NewEnrolment, Status, begin_enrolment, begin_enrolment_with,
     confirm_enrolment, enrol_invited, invite, list, new_recovery_codes, reset, standing, status,

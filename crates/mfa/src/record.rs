@@ -153,6 +153,8 @@ pub(crate) struct Body {
 pub struct Record {
     who: Who,
     body: Body,
+    /// The next write gets a number after this one; 0 unless it came out of a backup just now.
+    after: u64,
 }
 
 impl Record {
@@ -161,7 +163,31 @@ impl Record {
     }
 
     pub(crate) fn of(who: Who, body: Body) -> Self {
-        Self { who, body }
+        Self {
+            who,
+            body,
+            after: 0,
+        }
+    }
+
+    /// The number that the next write must be beyond.
+    pub(crate) fn after(&self) -> u64 {
+        self.after
+    }
+
+    /// Digests of what must not lie about in the clear: keys of authenticators, and an invitation.
+    pub(crate) fn secrets(&self) -> Result<Vec<[u8; 32]>, serde_json::Error> {
+        let factors = [&self.body.active, &self.body.pending];
+        let mut all: Vec<[u8; 32]> = factors
+            .into_iter()
+            .flatten()
+            .map(|factor| Sha256::digest(factor.secret.expose()).into())
+            .collect();
+        if let Some(invitation) = &self.body.invitation {
+            let text = Zeroizing::new(serde_json::to_vec(invitation)?);
+            all.push(Sha256::digest(&*text).into());
+        }
+        Ok(all)
     }
 
     pub(crate) fn body(&self) -> &Body {
@@ -417,7 +443,15 @@ impl Record {
     }
 
     /// Puts an authenticator of a backup in force, unless this record is the newer one.
-    pub(crate) fn restore(&mut self, saved: &Factor, is_newer_here: bool) -> Restored {
+    ///
+    /// `serial` is the number of the saved record's last write; `admit` says what of it is good again.
+    pub(crate) fn restore(
+        &mut self,
+        saved: &Factor,
+        serial: u64,
+        is_newer_here: bool,
+        admit: impl Fn(&mut Factor),
+    ) -> Restored {
         match &mut self.body.active {
             Some(own) if own.secret.expose() == saved.secret.expose() => {
                 own.last_step = own.last_step.max(saved.last_step);
@@ -428,8 +462,9 @@ impl Record {
                 Restored::Kept("another authenticator was enrolled here after the backup was made")
             }
             active => {
-                *active = Some(saved.copy());
+                admit(active.insert(saved.copy()));
                 self.body.pending = None;
+                self.after = serial;
                 Restored::InForce
             }
         }

@@ -216,6 +216,9 @@ pub struct Resealed {
     pub current: usize,
     /// Records that cannot be opened or trusted, by uid; they are refused at a login as well.
     pub refused: Vec<(u32, StoreError)>,
+    /// Whether one of those could be mended (a wrong mode, a damaged watermark): then the keys of before
+    /// are still needed, and stay.
+    pub unfinished: bool,
 }
 
 /// [`Store::change`] with a result.

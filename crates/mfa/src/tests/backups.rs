@@ -1,7 +1,12 @@
 //! What comes out of a backup makes no used code good again, and moves nothing backwards.
 
 use super::*;
-use crate::Restored;
+use crate::{Restored, Terms};
+
+const VOUCHED: Terms<'_> = Terms {
+    recovery_codes: true,
+    replace: &[],
+};
 
 fn saved<S: Store>(store: &S) -> Secret {
     let (mut texts, refused) = export(store).unwrap();
@@ -10,7 +15,7 @@ fn saved<S: Store>(store: &S) -> Secret {
 }
 
 fn back<S: Store>(store: &S, text: &Secret, at: i64) -> Restored {
-    let (who, done) = restore(store, text, at, false).unwrap();
+    let (who, done) = restore(store, text, at, Terms::default()).unwrap();
     assert_eq!(who, alice());
     done
 }
@@ -48,7 +53,7 @@ fn recovery_codes_come_back_where_the_operator_vouches_for_it_but_not_the_used_o
     ask(&old.store, &codes[3], NOW);
     let text = saved(&old.store);
     let new = temporary();
-    restore(&new.store, &text, NOW, true).unwrap();
+    restore(&new.store, &text, NOW, VOUCHED).unwrap();
     assert_eq!(ask(&new.store, &codes[3], NOW), Verdict::Replayed);
     assert_eq!(ask(&new.store, &codes[4], NOW), recovery(8));
     assert_eq!(ask(&new.store, &code(&key, NOW), NOW), Verdict::Replayed);
@@ -64,7 +69,7 @@ fn a_restore_never_moves_anything_backwards() {
     assert_eq!(ask(&t.store, &codes[0], far), recovery(9));
     let last = t.store.read(&alice()).unwrap().unwrap().last_step();
     // With a clock that is behind, too.
-    restore(&t.store, &text, NOW, true).unwrap();
+    restore(&t.store, &text, NOW, VOUCHED).unwrap();
     assert_eq!(t.store.read(&alice()).unwrap().unwrap().last_step(), last);
     assert_eq!(ask(&t.store, &codes[0], far), Verdict::Replayed);
 
@@ -91,7 +96,7 @@ fn a_record_that_is_refused_is_no_part_of_a_backup_and_not_replaced_by_one() {
     let (texts, refused) = export(&t.store).unwrap();
     assert_eq!((texts.len(), refused.len()), (0, 1));
     assert!(
-        restore(&t.store, &text, NOW, false)
+        restore(&t.store, &text, NOW, Terms::default())
             .unwrap_err()
             .is_replay()
     );
@@ -117,12 +122,107 @@ fn what_is_no_record_of_a_backup_is_refused_without_repeating_it() {
     let good = saved(&t.store);
     for length in [0, 1, 20, good.expose().len() - 1] {
         let bad = Secret::new(good.expose()[..length].to_owned());
-        let error = restore(&t.store, &bad, NOW, false).unwrap_err().to_string();
+        let error = restore(&t.store, &bad, NOW, Terms::default())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("not a record of a backup") && !error.contains(&key),
             "{error}"
         );
     }
     let bad = Secret::new(good.expose().replace(&key, "KEY"));
-    assert!(restore(&t.store, &bad, NOW, false).is_err());
+    assert!(restore(&t.store, &bad, NOW, Terms::default()).is_err());
+}
+
+/// A host on which alice logged in often, her key and a backup of it.
+fn busy() -> (Temporary, String, Secret) {
+    let old = temporary();
+    let (key, _) = enrol(&old.store);
+    for step in 0..20 {
+        let at = NOW + 30 * step;
+        assert_eq!(ask(&old.store, &code(&key, at), at), totp());
+    }
+    let text = saved(&old.store);
+    (old, key, text)
+}
+
+#[test]
+fn a_reset_after_a_restore_is_not_undone_by_another_restore() {
+    let (old, key, text) = busy();
+    for takes_identity in [true, false] {
+        let new = temporary();
+        if takes_identity {
+            assert!(new.store.adopt(old.store.host()).unwrap());
+        }
+        assert_eq!(back(&new.store, &text, NOW), Restored::InForce);
+        reset(&new.store, &alice()).unwrap();
+        assert!(matches!(back(&new.store, &text, NOW), Restored::Kept(_)));
+        // Nor where an invitation waits since.
+        crate::invite(&new.store, &alice(), NOW, NOW + 3600).unwrap();
+        assert!(matches!(back(&new.store, &text, NOW), Restored::Kept(_)));
+        let at = NOW + 3000;
+        assert_ne!(ask(&new.store, &code(&key, at), at), totp());
+    }
+}
+
+#[test]
+fn what_was_restored_has_a_number_beyond_all_of_the_old_host() {
+    let (old, key, text) = busy();
+    let new = temporary();
+    assert!(new.store.adopt(old.store.host()).unwrap());
+    back(&new.store, &text, NOW);
+    let last = old.store.serial(&alice()).unwrap();
+    assert_eq!(new.store.serial(&alice()).unwrap(), last + 1);
+    // Its record of before the backup is an old copy here, although host and key are the same.
+    let ([theirs, _], [ours, _]) = (files(&old), files(&new));
+    std::fs::copy(theirs, ours).unwrap();
+    let at = NOW + 3000;
+    let error = verify(&new.store, &alice(), &code(&key, at), at, &LIMITS).unwrap_err();
+    assert!(error.is_replay(), "{error}");
+}
+
+#[test]
+fn an_operator_can_have_a_backup_in_place_of_what_is_here() {
+    let replace = [alice().user];
+    let terms = Terms {
+        replace: &replace,
+        ..Terms::default()
+    };
+    let (t, key, text) = busy();
+    let far = NOW + 3000;
+    let mut at = far;
+    let mut comes_back = || {
+        let (_, done) = restore(&t.store, &text, at, terms).unwrap();
+        assert_eq!(done, Restored::InForce);
+        assert_eq!(ask(&t.store, &code(&key, at), at), Verdict::Replayed);
+        at += 90;
+        assert_eq!(ask(&t.store, &code(&key, at), at), totp());
+    };
+    reset(&t.store, &alice()).unwrap();
+    comes_back();
+    // Of a record that cannot be read.
+    let [record, _] = files(&t);
+    std::fs::write(record, "{").unwrap();
+    comes_back();
+    // Of another authenticator; and only of who is named.
+    enrol(&t.store);
+    let others = ["bob".to_owned()];
+    let terms = Terms {
+        replace: &others,
+        ..Terms::default()
+    };
+    let (_, done) = restore(&t.store, &text, far, terms).unwrap();
+    assert!(matches!(done, Restored::Kept(_)));
+    comes_back();
+}
+
+#[test]
+fn a_restore_on_the_host_itself_leaves_good_recovery_codes_good() {
+    let t = temporary();
+    let (_, codes) = enrol(&t.store);
+    ask(&t.store, &codes[0], NOW);
+    let text = saved(&t.store);
+    assert_eq!(back(&t.store, &text, NOW), Restored::Merged);
+    assert_eq!(ask(&t.store, &codes[0], NOW), Verdict::Replayed);
+    assert_eq!(ask(&t.store, &codes[1], NOW), recovery(8));
 }

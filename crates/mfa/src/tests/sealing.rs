@@ -56,6 +56,14 @@ fn without_a_key_nobody_is_enrolled_and_who_was_enrolled_by_the_first_release_go
     let key = plant_v1(&t);
     assert_eq!(ask(&t.store, &code(key, NOW), NOW), totp());
     assert_eq!(ask(&t.store, &code(key, NOW), NOW), Verdict::Replayed);
+    // But nothing new of theirs is kept in the clear.
+    for confirm in [true, false] {
+        let answer = begin_enrolment(&t.store, &alice(), "b", NOW, confirm);
+        assert!(matches!(answer, Err(StoreError::NoKey { .. })));
+    }
+    let answer = crate::invite(&t.store, &alice(), NOW, NOW + 60);
+    assert!(matches!(answer, Err(StoreError::NoKey { .. })));
+    unlock(&t.store, &alice()).unwrap();
 }
 
 /// A record of the first release, and the key in it.
@@ -144,4 +152,46 @@ fn codes_are_accepted_once_while_keys_change() {
         }
         rekeyed.join().unwrap();
     });
+}
+
+#[test]
+fn old_keys_stay_while_a_record_that_could_be_mended_needs_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let t = temporary();
+    let (key, _) = enrol(&t.store);
+    let [record, _] = files(&t);
+    let mode = |mode| fs::set_permissions(&record, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    let ring = new_ring().to_text();
+    let done = t
+        .store
+        .rekey(KeyRing::parse(ring.expose()).unwrap())
+        .unwrap();
+    assert!(done.unfinished && done.refused.len() == 1);
+    assert_eq!(
+        (t.store.sealing().keys, t.store.sealing().only_sealed),
+        (2, false)
+    );
+    mode(0o600);
+    assert_eq!(ask(&t.store, &code(&key, NOW), NOW), totp());
+    let done = t
+        .store
+        .rekey(KeyRing::parse(ring.expose()).unwrap())
+        .unwrap();
+    assert!(!done.unfinished && done.refused.is_empty());
+    assert_eq!(
+        (t.store.sealing().keys, t.store.sealing().only_sealed),
+        (1, true)
+    );
+    assert_eq!(ask(&t.store, &code(&key, NOW + 30), NOW + 30), totp());
+}
+
+#[test]
+fn a_rekey_that_a_restart_interrupted_is_seen_until_it_is_finished() {
+    let t = temporary();
+    enrol(&t.store);
+    let again = FileStore::open(t.dir.path(), new_ring()).unwrap();
+    assert_eq!(again.seal_all().unwrap().sealed, 1);
+    // The file has both keys, too.
+    assert_eq!(again.sealing().keys, 2);
 }

@@ -102,7 +102,8 @@ impl Store for Shared {
             if body(&record) == before {
                 return Ok(());
             }
-            let serial = row.serial + 1;
+            let after = record.as_ref().map_or(0, Record::after);
+            let serial = row.serial.max(after) + 1;
             let bytes = record
                 .map(|record| self.with_envelope(|e| e.close(&record, serial)))
                 .transpose()?;
