@@ -115,6 +115,9 @@ pub enum Command {
         /// Write the policy there (it must not exist), and leave the one in force
         #[arg(long, value_name = "FILE")]
         policy_to: Option<PathBuf>,
+        /// Put this user's second factor of the backup in place of whatever is here, a reset included; may be given several times
+        #[arg(long, value_name = "USER")]
+        replace: Vec<String>,
     },
     /// Live sessions
     Sessions {

@@ -42,6 +42,8 @@ struct Room {
     script: RefCell<String>,
     /// Whether nft takes it.
     nft: Cell<bool>,
+    /// Whether jumpd runs.
+    jumpd: Cell<bool>,
 }
 
 impl Host for Room {
@@ -79,6 +81,7 @@ impl Host for Room {
             ["is-active", .., "ssh.socket" | "sshd.socket"] if !self.socket.get() => {
                 Err("inactive".to_owned())
             }
+            ["is-active", .., "jumpd.service"] if !self.jumpd.get() => Err("failed".to_owned()),
             _ => Ok(()),
         }
     }
@@ -119,6 +122,7 @@ impl Room {
             filtered: Cell::new(false),
             script: RefCell::default(),
             nft: Cell::new(true),
+            jumpd: Cell::new(false),
         };
         for (path, text) in [
             (
@@ -305,6 +309,34 @@ fn a_second_setup_changes_nothing() {
         !room.read("/etc/nsswitch.conf").contains("jump"),
         "the first setup's record stays"
     );
+}
+
+const KEYS: &str = "/etc/credstore.encrypted/jump-mfa";
+
+#[test]
+fn a_key_that_does_not_open_gives_way_to_a_new_one_while_jumpd_is_down() {
+    let room = Room::new(Sshd::Content);
+    let jumpd = jumpd(room.root.path(), true);
+    room.write(KEYS, "garbage");
+    setup(&room, &jumpd, YES, &mut silent()).unwrap();
+    let aside = room.read("/etc/credstore.encrypted/.jump-mfa.20261122T040000Z");
+    assert_eq!(aside, "garbage");
+    assert!(room.read(KEYS).starts_with("jump-mfa\n"));
+    let restart = "restart jumpd.service".to_owned();
+    assert!(room.calls.borrow().contains(&restart));
+}
+
+#[test]
+fn a_key_that_does_not_open_stays_while_jumpd_runs_and_may_have_it() {
+    let room = Room::new(Sshd::Content);
+    let jumpd = jumpd(room.root.path(), true);
+    room.jumpd.set(true);
+    room.write(KEYS, "garbage");
+    let said = setup(&room, &jumpd, YES, &mut silent())
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("jumpctl backup"), "{said}");
+    assert_eq!(room.read(KEYS), "garbage");
 }
 
 #[test]

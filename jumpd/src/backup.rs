@@ -6,7 +6,7 @@
 use crate::mfa::reason;
 use crate::state::{Jumpd, complain, refused};
 use jump_audit::{Event, Kind};
-use jump_mfa::{Restored, StoreError};
+use jump_mfa::{Restored, StoreError, Terms};
 use jump_proto::{Channel, ChannelError, MfaImport, Reason, Reply, Secret};
 
 /// Records per message: well below the size limit.
@@ -57,9 +57,18 @@ impl Jumpd {
     }
 
     /// One record of a backup.
-    pub(crate) fn mfa_import(&self, record: &Secret, recovery_codes: bool) -> Reply {
+    pub(crate) fn mfa_import(
+        &self,
+        record: &Secret,
+        recovery_codes: bool,
+        replace: &[String],
+    ) -> Reply {
         let now = self.now().as_second();
-        let outcome = jump_mfa::restore(&self.second_factors, record, now, recovery_codes);
+        let terms = Terms {
+            recovery_codes,
+            replace,
+        };
+        let outcome = jump_mfa::restore(&self.second_factors, record, now, terms);
         let (who, done) = match outcome {
             Ok(done) => done,
             // This host's own record is refused: that is for the operator to mend first.
@@ -67,7 +76,7 @@ impl Jumpd {
                 return Reply::Imported {
                     user: e.to_string(),
                     outcome: MfaImport::Kept,
-                    why: "reset it first if it is to be replaced".to_owned(),
+                    why: "--replace USER puts the one of the backup in its place".to_owned(),
                 };
             }
             Err(e) => {
@@ -81,12 +90,17 @@ impl Jumpd {
             Restored::Kept(why) => (MfaImport::Kept, why),
         };
         if outcome != MfaImport::Kept {
+            let detail = if replace.contains(&who.user) {
+                "restored from a backup in place of what was here; codes of before are used up"
+            } else {
+                "restored from a backup; codes of before are used up"
+            };
             self.note(
                 Event::new(Kind::MfaEnrolled)
                     .success()
                     .user(&who.user)
                     .uid(who.uid)
-                    .detail("restored from a backup; codes of before are used up"),
+                    .detail(detail),
             );
         }
         Reply::Imported {

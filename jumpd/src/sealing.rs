@@ -63,7 +63,8 @@ impl Jumpd {
     pub(crate) fn sealing(&self) -> Sealing {
         let now = self.second_factors.sealing();
         Sealing {
-            keys: now.keys,
+            keys: now.keys.len(),
+            names: now.keys,
             only_sealed: now.only_sealed,
         }
     }
@@ -81,12 +82,13 @@ impl Jumpd {
                 Reply::Rekeyed {
                     sealed: done.sealed,
                     refused: done.refused.iter().map(|(_, e)| e.to_string()).collect(),
+                    unfinished: done.unfinished,
                 }
             }
             Err(e @ StoreError::KeysMissing) => refused(
                 Reason::SealingKeyMissing,
                 format!(
-                    "{e}; jumpd has other keys than {}: systemctl restart jumpd, then again",
+                    "{e}: jumpd has a key that is not in {}. Do not restart jumpd, which may be the only one to have it: `jumpctl backup` first, then put the right file back",
                     paths::MFA_KEYS
                 ),
             ),

@@ -257,7 +257,8 @@ impl Server {
             Request::MfaImport {
                 record,
                 recovery_codes,
-            } => jumpd.mfa_import(&record, recovery_codes),
+                replace,
+            } => jumpd.mfa_import(&record, recovery_codes, &replace),
             Request::MfaRekey { keys } => jumpd.mfa_rekey(&keys),
             Request::Session { session } => jumpd.show_session(&session),
             Request::Kill { session } => jumpd.kill(&session),

@@ -433,7 +433,7 @@ impl Store for FileStore {
     fn sealing(&self) -> Sealing {
         let inner = self.inner();
         Sealing {
-            keys: inner.keys.len(),
+            keys: inner.keys.names(),
             only_sealed: inner.identity.sealed,
         }
     }

@@ -114,10 +114,17 @@ impl KeyRing {
         self.0.is_empty()
     }
 
-    /// How many keys there are.
+    /// The keys' names, which are no secret: each record says which key it is sealed with.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(Key::name).collect()
+    }
+
+    /// Whether keys of all these names are here.
+    #[must_use]
+    pub fn has(&self, names: &[String]) -> bool {
+        let own = self.names();
+        names.iter().all(|name| own.contains(name))
     }
 
     /// Whether every key of `other` is here, too.
@@ -238,7 +245,7 @@ mod tests {
     fn keys_are_read_as_they_are_written() {
         let keys = KeyRing::generate_before(KeyRing::generate().unwrap()).unwrap();
         let again = KeyRing::parse(keys.to_text().expose()).unwrap();
-        assert_eq!(again.len(), 2);
+        assert_eq!(again.0.len(), 2);
         assert!(again.holds_all_of(&keys) && keys.holds_all_of(&again));
         let mut newest = KeyRing::parse(keys.to_text().expose()).unwrap();
         newest.keep_newest();

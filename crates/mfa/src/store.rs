@@ -199,10 +199,10 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 }
 
 /// What records are sealed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealing {
-    /// Keys at hand: none before `jumpctl setup`, several until a rekey is finished.
-    pub keys: usize,
+    /// Names of the keys at hand: none before `jumpctl setup`, several until a rekey is finished.
+    pub keys: Vec<String>,
     /// Whether nothing is read any more that is not sealed.
     pub only_sealed: bool,
 }

@@ -220,6 +220,9 @@ pub enum Request {
         record: Secret,
         /// Whether its unused recovery codes are good again.
         recovery_codes: bool,
+        /// Login names whose state on this host gives way to the backup's.
+        #[serde(default)]
+        replace: Vec<String>,
     },
     /// jumpctl: live sessions. Answered by [`Reply::Sessions`], one or more.
     Sessions,
@@ -427,6 +430,9 @@ pub enum Reply {
         sealed: usize,
         /// Records that are refused at a login, and stay as they are.
         refused: Vec<String>,
+        /// Whether one of those could be mended, so that the keys of before are still needed.
+        #[serde(default)]
+        unfinished: bool,
     },
     /// Some of the second factors for a backup.
     MfaRecords {
@@ -564,10 +570,13 @@ pub enum MfaImport {
 }
 
 /// What the records of second factors are sealed with.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sealing {
     /// Keys that jumpd got from systemd: none before `jumpctl setup`, several until a rekey is finished.
     pub keys: usize,
+    /// The names of those keys; they are no secret.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Whether every record is sealed, and nothing else is read.
     pub only_sealed: bool,
 }

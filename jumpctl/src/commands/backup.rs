@@ -124,6 +124,7 @@ pub(super) struct Wanted {
     pub(super) identity: PathBuf,
     pub(super) recovery_codes: bool,
     pub(super) policy_to: Option<PathBuf>,
+    pub(super) replace: Vec<String>,
 }
 
 /// The answer under `--json`.
@@ -149,6 +150,7 @@ struct Kept {
 /// Takes a backup back, as far as nothing moves backwards by it.
 pub(super) fn restore(host: &dyn Host, jumpd: &Jumpd, wanted: &Wanted, out: &mut Output) -> Answer {
     let backup = read(&wanted.file, &wanted.identity)?;
+    not_before(backup.made_ms, Timestamp::now())?;
     // Asked first: without jumpd nothing is changed.
     jumpd.status()?;
     let mut report = Report {
@@ -167,6 +169,7 @@ pub(super) fn restore(host: &dyn Host, jumpd: &Jumpd, wanted: &Wanted, out: &mut
         let request = Request::MfaImport {
             record,
             recovery_codes: wanted.recovery_codes,
+            replace: wanted.replace.clone(),
         };
         match jumpd.ask(&request)? {
             Reply::Imported { user, outcome, why } => match outcome {
@@ -208,6 +211,9 @@ fn tell(report: &Report, wanted: &Wanted, out: &mut Output) -> Result<(), Error>
             printable(&kept.why)
         ))?;
     }
+    if !report.kept.is_empty() {
+        out.line("If the backup is the right one for such a user, and not an authenticator that was reset because it was lost: `--replace USER`.")?;
+    }
     out.line(
         "Codes of the present minute and before are used up: each user waits for the next but one.",
     )?;
@@ -216,6 +222,18 @@ fn tell(report: &Report, wanted: &Wanted, out: &mut Output) -> Result<(), Error>
     } else {
         out.line("Recovery codes of the backup are void, because the old host may have accepted some since: `jumpctl mfa recovery-codes USER` makes new ones.")
     }
+}
+
+/// A clock that is behind the backup would leave codes good that were used before it.
+fn not_before(made_ms: i64, now: Timestamp) -> Result<(), Error> {
+    if now.as_millisecond() >= made_ms {
+        return Ok(());
+    }
+    let made = Timestamp::from_millisecond(made_ms)
+        .map_or_else(|_| "a time that cannot be".to_owned(), |t| t.to_string());
+    Err(Error::failed(format!(
+        "the backup was made at {made}, and the clock of this host shows {now}, so codes that were used could be good again; set the clock first"
+    )))
 }
 
 fn read(file: &Path, keys: &Path) -> Result<Backup, Error> {
@@ -294,4 +312,26 @@ fn put_policy(host: &dyn Host, text: &str, to: Option<&Path>) -> Result<Option<P
     // jumpd applies it as it does every save, or says why not.
     setup::replace_file(host, &path, text.as_bytes())?;
     Ok(Some(path))
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_the_backup_is_to_be_set_first() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        for (made_ms, good) in [
+            (now.as_millisecond(), true),
+            (now.as_millisecond() - 1, true),
+            (now.as_millisecond() + 1, false),
+            (i64::MAX, false),
+        ] {
+            assert_eq!(not_before(made_ms, now).is_ok(), good, "{made_ms}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 use super::mfa::gives_codes;
 use crate::client::Jumpd;
+use crate::credential;
 use crate::egress;
 use crate::error::{Answer, Error, Outcome};
 use crate::output::{Output, printable_lines};
@@ -72,7 +73,7 @@ pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, out: &mut Output) -> Answer {
     units(host, &mut findings);
     packet_filter(host, jumpd, &mut findings);
     kernel(host, &mut findings);
-    sealing(status.as_ref(), &mut findings);
+    sealing(host, status.as_ref(), &mut findings);
     second_factors(jumpd, &mut findings);
     report(&findings.0, out)
 }
@@ -341,9 +342,15 @@ fn kernel(host: &dyn Host, findings: &mut Findings) {
 }
 
 /// What lies in `/var/lib/jump/mfa` must be of no use to whoever copies it.
-fn sealing(status: Option<&Status>, findings: &mut Findings) {
+fn sealing(host: &dyn Host, status: Option<&Status>, findings: &mut Findings) {
     const CHECK: &str = "sealing";
-    let Some(sealing) = status.and_then(|status| status.sealing) else {
+    if let Some(why) = credential::problem(host) {
+        findings.red(
+            CHECK,
+            format!("{why}; jumpd does not start with it. `jumpctl setup` moves it aside and makes a new key"),
+        );
+    }
+    let Some(sealing) = status.and_then(|status| status.sealing.as_ref()) else {
         return;
     };
     match (sealing.keys, sealing.only_sealed) {
@@ -354,7 +361,7 @@ fn sealing(status: Option<&Status>, findings: &mut Findings) {
         (0, true) => findings.red(
             CHECK,
             format!(
-                "jumpd did not get the key that second factors are sealed with, so every code is refused: put back {} and `systemctl restart jumpd`. If it is lost: `jumpctl setup`, then reset and enrol every user anew",
+                "jumpd did not get the key that second factors are sealed with, so every code is refused: put back {} and `systemctl restart jumpd`. If it is lost: move it away, `jumpctl setup`, then restore a backup with --replace, or reset every user and enrol them anew",
                 paths::MFA_KEYS
             ),
         ),

@@ -101,12 +101,14 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
             identity,
             recovery_codes,
             policy_to,
+            replace,
         } => {
             let wanted = backup::Wanted {
                 file,
                 identity,
                 recovery_codes,
                 policy_to,
+                replace,
             };
             backup::restore(&ThisHost, jumpd, &wanted, out)
         }

@@ -19,30 +19,53 @@ pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, out: &mut Output) -> Answer {
             paths::MFA_KEYS
         )));
     }
+    // One at a time, and not while setup makes a key.
+    let _alone = credential::lock(host)?;
     // Asked first: without jumpd nothing is changed.
-    jumpd.status()?;
+    let status = jumpd.status()?;
     let old = credential::read(host)?;
+    let in_use = status.sealing.map(|sealing| sealing.names);
+    if !old.has(&in_use.unwrap_or_default()) {
+        return Err(Error::failed(format!(
+            "nothing is changed: jumpd has a key that is not in {}, so that file is an older one. Do not restart jumpd, which may be the only one to have that key: `jumpctl backup` first, then put the newer file back",
+            paths::MFA_KEYS
+        )));
+    }
     let mut keys = KeyRing::generate_before(old)
         .map_err(|e| Error::failed(format!("no random bytes: {e}")))?;
     credential::write(host, &keys)?;
     let request = Request::MfaRekey {
         keys: keys.to_text(),
     };
-    let Reply::Rekeyed { sealed, refused } = jumpd.ask(&request)? else {
+    let Reply::Rekeyed {
+        sealed,
+        refused,
+        unfinished,
+    } = jumpd.ask(&request)?
+    else {
         return Err(Error::WrongAnswer);
     };
-    keys.keep_newest();
-    credential::write(host, &keys)?;
-    out.line(format_args!(
-        "{sealed} records have a new key; the old one is gone from {}.",
-        paths::MFA_KEYS
-    ))?;
+    if unfinished {
+        out.line(format_args!(
+            "{sealed} records have a new key. The old one stays in {}, because a record below may still need it: mend or reset it, then again.",
+            paths::MFA_KEYS
+        ))?;
+    } else {
+        keys.keep_newest();
+        credential::write(host, &keys)?;
+        out.line(format_args!(
+            "{sealed} records have a new key; the old one is gone from {}.",
+            paths::MFA_KEYS
+        ))?;
+    }
     for why in &refused {
         out.line(format_args!(
             "Refused, and left as it is: {}",
             printable(why)
         ))?;
     }
-    out.json(&serde_json::json!({ "sealed": sealed, "refused": refused }))?;
+    out.json(
+        &serde_json::json!({ "sealed": sealed, "refused": refused, "unfinished": unfinished }),
+    )?;
     Ok(Outcome::from_bool(refused.is_empty()))
 }

@@ -159,6 +159,7 @@ fn wire(
 ) -> Result<(), Error> {
     test_sshd(host)?;
     check::same_for_root(host, &before.root)?;
+    credential::set_aside_unreadable(host)?;
     start_units(host)?;
     match jumpd.ask(&Request::Apply)? {
         Reply::Applied(applied) => {
@@ -170,7 +171,7 @@ fn wire(
     }
     test_sshd(host)?;
     check::policy_users(host, before.features)?;
-    report.sealing_key = sealing_key(host)?;
+    report.sealing_key = credential::ensure(host)?;
     reload_sshd(host)
 }
 
@@ -407,24 +408,6 @@ fn start_units(host: &dyn Host) -> Result<(), Error> {
     let mut arguments = vec!["enable", "--now"];
     arguments.extend(UNITS);
     host.systemctl(&arguments).map_err(Error::Failed)
-}
-
-/// Makes the key that second factors are sealed with, where there is none; jumpd gets it at its start.
-///
-/// It stays when setup is undone: without it every record is void.
-fn sealing_key(host: &dyn Host) -> Result<bool, Error> {
-    if !host.has_systemd() {
-        remark(
-            "systemd does not run here; run `jumpctl setup` again where it does, for the key of second factors",
-        );
-        return Ok(false);
-    }
-    let made = credential::ensure(host)?;
-    if made {
-        host.systemctl(&["restart", "jumpd.service"])
-            .map_err(Error::Failed)?;
-    }
-    Ok(made)
 }
 
 /// Makes a running sshd read its files again; one that starts per connection reads them anyway.

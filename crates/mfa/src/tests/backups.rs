@@ -158,7 +158,7 @@ fn a_reset_after_a_restore_is_not_undone_by_another_restore() {
         reset(&new.store, &alice()).unwrap();
         assert!(matches!(back(&new.store, &text, NOW), Restored::Kept(_)));
         // Nor where an invitation waits since.
-        crate::invite(&new.store, &alice(), NOW, NOW + 3600).unwrap();
+        invite(&new.store, &alice(), NOW, NOW + 3600).unwrap();
         assert!(matches!(back(&new.store, &text, NOW), Restored::Kept(_)));
         let at = NOW + 3000;
         assert_ne!(ask(&new.store, &code(&key, at), at), totp());

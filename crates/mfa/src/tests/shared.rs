@@ -150,7 +150,7 @@ impl Store for Shared {
 
     fn sealing(&self) -> Sealing {
         Sealing {
-            keys: self.keys.read().unwrap().len(),
+            keys: self.keys.read().unwrap().names(),
             only_sealed: false,
         }
     }
