@@ -10,6 +10,7 @@ mod invited;
 use crate::login::{BROKEN, applicant, is_automation, is_same_person};
 use crate::methods;
 use crate::mfa;
+use crate::remember::Moment;
 use crate::state::{Applicant, Jumpd, boot_ms, complain, new_id};
 use jump_audit::Kind;
 use jump_policy::{Method, Policy};
@@ -258,7 +259,7 @@ impl Jumpd {
         }
         let standing = self.standing(who)?;
         self.remembered
-            .recall(who.login.uid, &who.place(), &standing, life, boot_ms())
+            .recall(who.login.uid, &who.place(), &standing, life, self.moment())
     }
 
     /// Remembers a code of the authenticator that was typed at a prompt; nothing else is. `standing` is
@@ -268,8 +269,15 @@ impl Jumpd {
             return;
         }
         let (uid, place) = (who.login.uid, who.place());
-        if let Err(e) = self.remembered.keep(uid, place, standing, boot_ms()) {
+        if let Err(e) = self.remembered.keep(uid, place, standing, self.moment()) {
             complain(&format!("the next login of uid {uid} will be asked: {e}"));
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            boot_ms: boot_ms(),
+            wall_ms: self.now().as_millisecond(),
         }
     }
 

@@ -2,7 +2,9 @@
 //!
 //! One file per user in `/run/jump/state/remembered`, in memory: a restart of
 //! jumpd forgets nobody, a reboot everybody, and the boot's id in the file says
-//! so a second time. Ages are counted by the clock that nobody steps. What is
+//! so a second time. Ages are counted by the clock that nobody steps and by
+//! the one on the wall, which goes on while a virtual machine is paused: the
+//! greater counts. What is
 //! remembered holds for one key and one network, and for one standing of the
 //! user's record ([`jump_mfa::standing`]): a new authenticator, a reset and a
 //! lock-out each end it, and so does a file that is not exactly what was
@@ -26,8 +28,27 @@ const MOST: usize = 16;
 struct Given {
     place: Place,
     standing: String,
+    given: Moment,
+}
+
+/// A time by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Moment {
     /// Milliseconds since boot.
-    given_boot_ms: i64,
+    pub(crate) boot_ms: i64,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) wall_ms: i64,
+}
+
+impl Moment {
+    /// How much later `now` is by the clock that says more; nothing where one says that it is earlier.
+    fn age_at(self, now: Self) -> Option<Duration> {
+        let since = |then: i64, now: i64| u64::try_from(now.checked_sub(then)?).ok();
+        let boot_ms = since(self.boot_ms, now.boot_ms)?;
+        let wall_ms = since(self.wall_ms, now.wall_ms)?;
+        Some(Duration::from_millis(boot_ms.max(wall_ms)))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,7 +82,7 @@ impl Remembered {
         })
     }
 
-    /// How long before `now_boot_ms` (milliseconds since boot) a code was given at `place`, if that is
+    /// How long before `now` a code was given at `place`, if that is
     /// less than `life` and the record still stands as it stood then.
     pub(crate) fn recall(
         &self,
@@ -69,19 +90,18 @@ impl Remembered {
         place: &Place,
         standing: &str,
         life: Duration,
-        now_boot_ms: i64,
+        now: Moment,
     ) -> Option<Duration> {
         let given = self.read(uid);
         let same = given
             .iter()
             .find(|given| given.place == *place && given.standing == standing)?;
         // A time that is still to come is nobody's age.
-        let age_ms = u64::try_from(now_boot_ms.checked_sub(same.given_boot_ms)?).ok()?;
-        let age = Duration::from_millis(age_ms);
+        let age = same.given.age_at(now)?;
         (age < life).then_some(age)
     }
 
-    /// Remembers a code that was given at `now_boot_ms` (milliseconds since boot).
+    /// Remembers a code that was given at `now`.
     ///
     /// # Errors
     /// When it cannot be written down; then the next login is asked.
@@ -90,7 +110,7 @@ impl Remembered {
         uid: u32,
         place: Place,
         standing: String,
-        now_boot_ms: i64,
+        now: Moment,
     ) -> std::io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut given = self.read(uid);
@@ -98,7 +118,7 @@ impl Remembered {
         given.push(Given {
             place,
             standing,
-            given_boot_ms: now_boot_ms,
+            given: now,
         });
         let surplus = given.len().saturating_sub(MOST);
         given.drain(..surplus);
@@ -132,6 +152,16 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
     const NOW: i64 = 10 * 3_600_000;
+    /// What the clock on the wall shows at boot.
+    const BOOT: i64 = 1_795_000_000_000;
+
+    /// A time so long after boot, by clocks that agree.
+    fn at(boot_ms: i64) -> Moment {
+        Moment {
+            boot_ms,
+            wall_ms: BOOT.saturating_add(boot_ms),
+        }
+    }
 
     fn place(key: &str, source: &str) -> Place {
         Place::new(key, source.parse().unwrap())
@@ -144,28 +174,32 @@ mod tests {
     fn kept() -> (tempfile::TempDir, Remembered) {
         let state = tempfile::tempdir().unwrap();
         let remembered = Remembered::load(state.path()).unwrap();
-        remembered.keep(70001, desk(), "s1".into(), NOW).unwrap();
+        remembered
+            .keep(70001, desk(), "s1".into(), at(NOW))
+            .unwrap();
         (state, remembered)
     }
 
     fn recalled(of: &Remembered, place: &Place, now: i64) -> bool {
-        of.recall(70001, place, "s1", HOUR, now).is_some()
+        of.recall(70001, place, "s1", HOUR, at(now)).is_some()
     }
 
     #[test]
     fn it_lasts_as_long_as_the_policy_says_now() {
         let (_state, it) = kept();
-        let past = it.recall(70001, &desk(), "s1", HOUR, NOW + 60_000).unwrap();
+        let past = it
+            .recall(70001, &desk(), "s1", HOUR, at(NOW + 60_000))
+            .unwrap();
         assert_eq!(past, Duration::from_secs(60));
         assert!(recalled(&it, &desk(), NOW + 3_599_999));
         assert!(!recalled(&it, &desk(), NOW + 3_600_000));
         let shorter = Duration::from_secs(30);
         assert!(
-            it.recall(70001, &desk(), "s1", shorter, NOW + 60_000)
+            it.recall(70001, &desk(), "s1", shorter, at(NOW + 60_000))
                 .is_none()
         );
         assert!(
-            it.recall(70001, &desk(), "s1", Duration::ZERO, NOW)
+            it.recall(70001, &desk(), "s1", Duration::ZERO, at(NOW))
                 .is_none()
         );
     }
@@ -175,9 +209,9 @@ mod tests {
         let (_state, it) = kept();
         assert!(!recalled(&it, &place("SHA256:other", "192.0.2.10"), NOW));
         assert!(!recalled(&it, &place("SHA256:desk", "192.0.2.11"), NOW));
-        assert!(it.recall(70002, &desk(), "s1", HOUR, NOW).is_none());
+        assert!(it.recall(70002, &desk(), "s1", HOUR, at(NOW)).is_none());
         let six = |address: &str| place("SHA256:desk", address);
-        it.keep(70001, six("2001:db8:0:1::7"), "s1".into(), NOW)
+        it.keep(70001, six("2001:db8:0:1::7"), "s1".into(), at(NOW))
             .unwrap();
         assert!(recalled(&it, &six("2001:db8:0:1:ffff::1"), NOW));
         assert!(!recalled(&it, &six("2001:db8:0:2::7"), NOW));
@@ -189,16 +223,37 @@ mod tests {
         for before in [1, 60_000, NOW, i64::MAX] {
             assert!(!recalled(&it, &desk(), NOW - before), "{before}");
         }
-        it.keep(70001, desk(), "s1".into(), i64::MAX).unwrap();
+        it.keep(70001, desk(), "s1".into(), at(i64::MAX)).unwrap();
         assert!(!recalled(&it, &desk(), NOW));
+    }
+
+    #[test]
+    fn h18_the_clock_that_says_more_counts() {
+        let (_state, it) = kept();
+        let (minute, life) = (60_000, 3_600_000);
+        for (boot, wall, good) in [
+            (minute, minute, true),
+            // Paused, or brought back from a snapshot of its memory.
+            (minute, life, false),
+            // The clock on the wall was set back.
+            (life, minute, false),
+            (minute, -1, false),
+        ] {
+            let now = Moment {
+                boot_ms: NOW + boot,
+                wall_ms: at(NOW).wall_ms + wall,
+            };
+            let seen = it.recall(70001, &desk(), "s1", HOUR, now);
+            assert_eq!(seen.is_some(), good, "{boot} {wall}");
+        }
     }
 
     #[test]
     fn it_ends_with_the_record_as_it_stood() {
         let (_state, it) = kept();
-        assert!(it.recall(70001, &desk(), "s2", HOUR, NOW).is_none());
+        assert!(it.recall(70001, &desk(), "s2", HOUR, at(NOW)).is_none());
         // What another standing left is forgotten by the next code.
-        it.keep(70001, place("k", "192.0.2.1"), "s2".into(), NOW)
+        it.keep(70001, place("k", "192.0.2.1"), "s2".into(), at(NOW))
             .unwrap();
         assert!(!recalled(&it, &desk(), NOW));
     }
@@ -233,7 +288,7 @@ mod tests {
         let (_state, it) = kept();
         for n in 0..40 {
             let place = place("k", &format!("198.51.100.{n}"));
-            it.keep(70001, place, "s1".into(), NOW).unwrap();
+            it.keep(70001, place, "s1".into(), at(NOW)).unwrap();
         }
         assert!(!recalled(&it, &desk(), NOW));
         assert!(recalled(&it, &place("k", "198.51.100.39"), NOW));

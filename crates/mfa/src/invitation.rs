@@ -99,6 +99,13 @@ impl Invitation {
         (begun && now_s < self.until_s).then_some(self.until_s)
     }
 
+    /// Notes for good that its time is over, if it is: a clock that goes back makes it hold no more.
+    pub(crate) fn end_if_over(&mut self, now_s: i64) {
+        if now_s >= self.until_s {
+            self.until_s = i64::MIN;
+        }
+    }
+
     /// Compares a typed text.
     pub(crate) fn compare(
         &self,
@@ -145,5 +152,18 @@ mod tests {
         assert_eq!(invitation.compare(&other, 1500).unwrap(), Invited::No);
         let loud = TypedInvitation::parse(&code.as_str().to_uppercase()).unwrap();
         assert_eq!(invitation.compare(&loud, 1500).unwrap(), Invited::Now);
+    }
+
+    #[test]
+    fn one_that_was_seen_to_be_over_stays_over() {
+        let (mut invitation, code) = Invitation::generate(1000, 2000).unwrap();
+        for (seen_s, then) in [
+            (1999, Invited::Now),
+            (2000, Invited::TooLate),
+            (1999, Invited::TooLate),
+        ] {
+            invitation.end_if_over(seen_s);
+            assert_eq!(invitation.compare(&code, 1500).unwrap(), then, "{seen_s}");
+        }
     }
 }

@@ -289,6 +289,7 @@ impl Record {
         if self.body.active.is_none() && self.body.invitation.is_none() {
             return Ok((Verdict::NotEnrolled, Looked::No));
         }
+        self.end_invitation_if_over(now_s);
         if let Some(until_s) = self.body.throttle.hold(place, now_s, limits) {
             let until_ms = until_s.saturating_mul(1000);
             return Ok((Verdict::Locked { until_ms }, Looked::No));
@@ -363,6 +364,12 @@ impl Record {
         self.body.invitation = Some(invitation);
     }
 
+    fn end_invitation_if_over(&mut self, now_s: i64) {
+        if let Some(invitation) = &mut self.body.invitation {
+            invitation.end_if_over(now_s);
+        }
+    }
+
     /// Until when an invitation holds, if there is one, in seconds since the Unix epoch.
     pub(crate) fn invited_until_s(&self, now_s: i64) -> Option<i64> {
         self.body.invitation.as_ref()?.until_s(now_s)
@@ -378,6 +385,7 @@ impl Record {
         now_s: i64,
     ) -> Result<Option<bool>, StoreError> {
         let now_unix_s = u64::try_from(now_s).map_err(|_| StoreError::Clock)?;
+        self.end_invitation_if_over(now_s);
         let text = TypedInvitation::parse(invitation.trim_end_matches(['\r', '\n']));
         let holds = match (text, &self.body.invitation) {
             (Some(text), Some(invitation)) => invitation.compare(&text, now_s)? == Invited::Now,

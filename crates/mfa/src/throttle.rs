@@ -252,7 +252,9 @@ impl Throttle {
         let mut locked = known.count.until_s.is_some();
         if !proven {
             if let Some(key) = self.known_key(&place.key, now_s) {
+                let before_s = key.count.until_s;
                 key.count.count(limits.attempts(), now_s, limits);
+                locked |= key.count.until_s != before_s;
             }
             if self.strange.until_s.is_none() {
                 let most = limits.attempts().saturating_mul(BUDGET);

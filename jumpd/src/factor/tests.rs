@@ -255,7 +255,7 @@ fn a_remembered_code_saves_the_next_prompt_for_its_key_and_source_alone() {
     let standing = jump_mfa::standing(&host.jumpd.second_factors, &alice).unwrap();
     let place = applicant(&login(&alice)).unwrap().place();
     let life = Duration::from_secs(3600);
-    let recalled = again.recall(70001, &place, &standing.unwrap(), life, boot_ms());
+    let recalled = again.recall(70001, &place, &standing.unwrap(), life, host.jumpd.moment());
     assert!(recalled.is_some());
 }
 

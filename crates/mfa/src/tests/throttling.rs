@@ -275,3 +275,18 @@ fn h18_a_standing_ends_with_the_authenticator_and_with_every_lock_out() {
     enrol(&t.store);
     assert!(is_new(), "enrolled anew");
 }
+
+#[test]
+fn h10_a_lock_of_a_known_keys_own_count_ends_what_is_remembered() {
+    let t = temporary();
+    let (key, _) = enrol(&t.store);
+    assert_eq!(ask(&t.store, &code(&key, NOW), NOW), totp());
+    let before = standing(&t.store, &alice()).unwrap();
+    // Each wrong code comes from elsewhere, so that no place and not the budget is used up.
+    for host in 0..4 {
+        at(&t.store, &place(&desk().key, host), "no code", NOW);
+        assert_eq!(standing(&t.store, &alice()).unwrap(), before, "{host}");
+    }
+    at(&t.store, &place(&desk().key, 4), "no code", NOW);
+    assert_ne!(standing(&t.store, &alice()).unwrap(), before);
+}
