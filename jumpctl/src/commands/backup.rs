@@ -11,7 +11,7 @@ use crate::output::{Output, printable};
 use crate::policy_file;
 use crate::setup::{self, host::Host};
 use age::x25519::{Identity, Recipient};
-use age::{Decryptor, Encryptor};
+use age::{DecryptError, Decryptor, Encryptor};
 use jiff::Timestamp;
 use jump_proto::{MfaImport, Reply, Request, Secret, paths};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ fn recipient(text: &str) -> Result<Recipient, Error> {
 /// Into a new file, readable by root alone; nothing is left of it where it cannot be written.
 fn write(file: &Path, recipients: &[Recipient], plain: &[u8]) -> Result<(), Error> {
     let encryptor = Encryptor::with_recipients(recipients.iter().map(|r| r as _))
-        .map_err(|e| Error::failed(format!("cannot encrypt: {e}")))?;
+        .map_err(|_| Error::failed("cannot encrypt to these recipients together; name others"))?;
     let target = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -258,10 +258,10 @@ fn read(file: &Path, keys: &Path) -> Result<Backup, Error> {
         Error::failed(format!("cannot decrypt {}: {e}", file.display()))
     };
     let source = File::open(file).map_err(|e| Error::file("open", file, e))?;
-    let decryptor = Decryptor::new(source).map_err(|e| unreadable(&e))?;
+    let decryptor = Decryptor::new(source).map_err(|e| unreadable(&decryption(&e)))?;
     let stream = decryptor
         .decrypt(identities.iter().map(|identity| identity as _))
-        .map_err(|e| unreadable(&e))?;
+        .map_err(|e| unreadable(&decryption(&e)))?;
     let mut plain = Zeroizing::new(Vec::with_capacity(1 << 20));
     stream
         .take(MOST)
@@ -282,6 +282,17 @@ fn read(file: &Path, keys: &Path) -> Result<Backup, Error> {
         )));
     }
     Ok(backup)
+}
+
+/// In words of our own: those of the library are looked up in files that need not be there, and panic without.
+fn decryption(e: &DecryptError) -> &'static str {
+    match e {
+        DecryptError::NoMatchingKeys => "it is encrypted to none of the keys given with --identity",
+        DecryptError::UnknownFormat => "it is of a later format of age",
+        DecryptError::InvalidHeader | DecryptError::InvalidMac => "it is no age file, or damaged",
+        DecryptError::Io(_) => "it is no age file, or cut off",
+        _ => "it cannot be decrypted with the keys given with --identity",
+    }
 }
 
 /// Puts the backup's policy where it is asked for, or in place of one that serves nobody; where it is then.
@@ -333,5 +344,45 @@ mod tests {
         ] {
             assert_eq!(not_before(made_ms, now).is_ok(), good, "{made_ms}");
         }
+    }
+
+    #[test]
+    fn a_backup_opens_with_its_recipients_key_alone_and_every_error_is_a_sentence() {
+        let room = tempfile::tempdir().unwrap();
+        let (file, key) = (room.path().join("backup.age"), room.path().join("key"));
+        let own = Identity::generate();
+        let put = |identity: &Identity| {
+            use age::secrecy::ExposeSecret as _;
+            fs::write(
+                &key,
+                format!("# a key\n{}\n", identity.to_string().expose_secret()),
+            )
+            .unwrap();
+        };
+        let plain = br#"{"format":1,"made_ms":1,"host":"h","policy":"p","records":[]}"#;
+        write(&file, &[own.to_public()], plain).unwrap();
+        assert!(
+            write(&file, &[own.to_public()], plain).is_err(),
+            "never overwritten"
+        );
+        put(&own);
+        assert_eq!(read(&file, &key).unwrap().policy, "p");
+        put(&Identity::generate());
+        let said = read(&file, &key).err().unwrap().to_string();
+        assert!(said.contains("encrypted to none of the keys"), "{said}");
+        put(&own);
+        let whole = fs::read(&file).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&file, &whole[..length]).unwrap();
+            let said = read(&file, &key).err().unwrap().to_string();
+            assert!(said.contains("backup.age"), "{length}: {said}");
+        }
+        fs::write(&key, "no key").unwrap();
+        let said = read(&file, &key).err().unwrap().to_string();
+        assert!(
+            said.contains("no age identity") && !said.contains("no key"),
+            "{said}"
+        );
+        assert!(recipient("age1x").is_err());
     }
 }
