@@ -242,6 +242,7 @@ mod tests {
     const FEATURES: Features = Features {
         gssapi: false,
         kerberos: false,
+        verify_required: false,
     };
 
     fn served(member: Member) -> Effective {

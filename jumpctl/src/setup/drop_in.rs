@@ -41,13 +41,16 @@ impl Scope {
     }
 }
 
-/// What the installed sshd was built with; it logs a line for every keyword it lacks.
+/// What the installed sshd was built with, for it logs a line for every keyword it lacks; and what its
+/// admin demands of everybody, which a block must not take back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Features {
     /// `GSSAPIAuthentication` is known.
     pub gssapi: bool,
     /// `KerberosAuthentication` is known.
     pub kerberos: bool,
+    /// `PubkeyAuthOptions verify-required` is set outside the drop-in.
+    pub verify_required: bool,
 }
 
 /// As whom sshd would serve a user.
@@ -70,6 +73,8 @@ pub struct NameError(String);
 
 const METHODS: &str = "publickey,keyboard-interactive:pam";
 const AUTOMATION_METHODS: &str = "publickey";
+const PUBKEY_OPTIONS: &str = "PubkeyAuthOptions";
+const TOUCH_AND_VERIFY: &str = "touch-required verify-required";
 
 /// Which users a line is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,7 +92,7 @@ const LINES: &[(&str, &str, For)] = &[
     ("AuthenticationMethods", METHODS, For::All),
     ("PubkeyAuthentication", "yes", For::All),
     // A key file's `no-touch-required` would make a security key a file on a disk; `verify-required` of one still holds.
-    ("PubkeyAuthOptions", "touch-required", For::All),
+    (PUBKEY_OPTIONS, "touch-required", For::All),
     ("KbdInteractiveAuthentication", "yes", For::All),
     ("PasswordAuthentication", "no", For::All),
     ("PermitEmptyPasswords", "no", For::All),
@@ -192,7 +197,10 @@ fn lines(member: Member, features: Features) -> impl Iterator<Item = (&'static s
             For::Gssapi => features.gssapi,
             For::Kerberos => features.kerberos,
         })
-        .map(|(keyword, value, _)| (*keyword, *value))
+        .map(move |(keyword, value, _)| match *keyword {
+            PUBKEY_OPTIONS if features.verify_required => (*keyword, TOUCH_AND_VERIFY),
+            _ => (*keyword, *value),
+        })
 }
 
 fn push_lines(text: &mut String, member: Member, features: Features) {
@@ -224,6 +232,7 @@ mod tests {
     const ALL: Features = Features {
         gssapi: true,
         kerberos: true,
+        verify_required: false,
     };
 
     fn scope(system: &[&str], automation: &[&str]) -> Scope {
@@ -251,6 +260,7 @@ mod tests {
         let bare = Features {
             gssapi: false,
             kerberos: false,
+            verify_required: false,
         };
         assert_eq!(
             render(&scope(&[], &[]), bare).unwrap(),
@@ -265,6 +275,22 @@ mod tests {
         let differing: Vec<_> = host.iter().filter(|(k, v)| automation[*k] != **v).collect();
         assert_eq!(differing.len(), 1);
         assert_eq!(automation["authenticationmethods"], "publickey");
+    }
+
+    #[test]
+    fn what_the_admin_demands_of_security_keys_stays_demanded() {
+        let demanded = Features {
+            verify_required: true,
+            ..ALL
+        };
+        let line = "    PubkeyAuthOptions touch-required verify-required\n";
+        let text = |features| render(&scope(&["ad-admins"], &[]), features).unwrap();
+        assert_eq!(text(demanded).matches(line).count(), 2);
+        assert_eq!(text(ALL).matches(line).count(), 0);
+        for member in [Member::Host, Member::Automation, Member::System] {
+            let wanted = expected(member, demanded)["pubkeyauthoptions"];
+            assert_eq!(wanted, "touch-required verify-required");
+        }
     }
 
     #[test]

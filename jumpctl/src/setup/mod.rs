@@ -296,12 +296,18 @@ fn scope(host: &dyn Host, jumpd: &Jumpd) -> Result<Scope, Error> {
     }
 }
 
-/// What this sshd was built with.
+/// What this sshd was built with, and what its admin demands, as it serves a user whom no block of ours fits.
 #[must_use]
 pub fn features(effective: &Effective) -> Features {
     Features {
         gssapi: effective.contains_key("gssapiauthentication"),
         kerberos: effective.contains_key("kerberosauthentication"),
+        verify_required: effective
+            .get("pubkeyauthoptions")
+            .into_iter()
+            .flatten()
+            .flat_map(|options| options.split(' '))
+            .any(|option| option == "verify-required"),
     }
 }
 
