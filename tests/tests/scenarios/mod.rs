@@ -117,7 +117,6 @@ stories! {
     beside stopped::fault_a_stopped_jumpd_refuses_in_time,
     beside stopped::fault_a_stopped_listener_refuses_logins_in_time,
     beside stopped::fault_a_stopped_guard_keeps_nobody_waiting,
-    beside stopped::fault_systemd_ends_a_session_when_all_else_is_stopped,
     beside names::fault_a_resolver_that_never_answers_holds_nobody_up,
     beside journal::fault_a_full_journal_allows_what_syslog_takes_and_then_nothing,
     beside journal::fault_without_journald_syslog_must_take_the_event,

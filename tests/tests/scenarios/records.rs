@@ -271,6 +271,7 @@ fn from_one_to_the_other(lab: &Lab, old: &Bastion, bastion: &Bastion) -> Result<
     ensure!(seen.len() == 2, "{seen:?}");
     // Every code of now is used up; the next but one is good.
     std::thread::sleep(std::time::Duration::from_secs(62));
+    let _used_up = ursin.authenticator()?.code()?;
     let code = ursin.authenticator()?.code()?;
     login(bastion, &ursin, &code)?.success()?;
     // Back where it was made: what is newer there stays.

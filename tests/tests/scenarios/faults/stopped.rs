@@ -1,14 +1,11 @@
 //! SIGSTOP: what is stopped is worse than what is dead, because its sockets
 //! are still there and everybody waits.
 
-use super::{
-    DB1, LIMIT, Visit, a_second_at_most, gets_through, is_refused, no_guard_is_left, within,
-};
+use super::{LIMIT, Visit, a_second_at_most, gets_through, is_refused, no_guard_is_left, within};
 use anyhow::{Result, ensure};
 use jump_lab::bastion::Bastion;
 use jump_lab::lab::Lab;
-use jump_lab::story::{PATIENCE, until, wait_for};
-use std::time::{Duration, Instant};
+use jump_lab::story::wait_for;
 
 /// Sends a signal to a unit's main process, and waits until it has acted.
 fn signal(bastion: &Bastion, unit: &str, name: &str) -> Result<()> {
@@ -83,59 +80,6 @@ pub(crate) fn fault_a_stopped_guard_keeps_nobody_waiting(lab: &Lab) -> Result<()
         })?;
         a_second_at_most(watch)?;
         visit.admin.event("guard.failed")?;
-        visit.admin.event("session.closed")?;
-        no_guard_is_left(bastion)?;
-        gets_through(bastion, &visit.admin)
-    })
-}
-
-/// Given a session whose guard, with jumpd and the guards' listener, is stopped for good, then systemd ends it a minute after its maximum.
-pub(crate) fn fault_systemd_ends_a_session_when_all_else_is_stopped(lab: &Lab) -> Result<()> {
-    const MAX: Duration = Duration::from_secs(10);
-    const SLACK: Duration = Duration::from_secs(60);
-    lab.on_fragile_bastion(|bastion| {
-        bastion.edit_policy(|policy| {
-            policy.add_tables(
-                "short",
-                &format!("[session]\nmax = \"{}s\"\n", MAX.as_secs()),
-            );
-        })?;
-        let (begun, mark) = (Instant::now(), bastion.journal.mark());
-        let mut visit = Visit::begin(lab, bastion, "dagwin")?;
-        let guard = visit.guard()?;
-        let outcome = while_stopped(bastion, "jump-guard.service", || {
-            while_stopped(bastion, "jumpd.service", || {
-                bastion
-                    .shell(&format!("kill -STOP {guard}"))
-                    .run()?
-                    .success()?;
-                ensure!(
-                    begun.elapsed() < MAX,
-                    "the session was over before all was stopped"
-                );
-                std::thread::sleep((MAX + SLACK / 2).saturating_sub(begun.elapsed()));
-                visit.flow_goes_on()?;
-                // sshd's root monitor may still wait for the guard; it has nothing to serve with.
-                let end = SLACK + MAX + PATIENCE;
-                let left = format!("pgrep -u {}; ss -Htn dst {DB1}", visit.admin.uid);
-                let gone = until(end.saturating_sub(begun.elapsed()), || {
-                    let left = bastion.shell(&left).run()?;
-                    Ok(left.stdout.is_empty().then_some(()))
-                })?;
-                ensure!(gone.is_some(), "the session outlived its scope");
-                Ok(())
-            })
-        });
-        bastion.edit_policy(|policy| policy.remove("short"))?;
-        outcome?;
-        let journal = bastion.journal.since(mark, |e| {
-            e.message()
-                .contains(".scope: Scope reached runtime time limit")
-        });
-        ensure!(
-            !journal.is_empty(),
-            "systemd does not say that it ended the session"
-        );
         visit.admin.event("session.closed")?;
         no_guard_is_left(bastion)?;
         gets_through(bastion, &visit.admin)
