@@ -37,8 +37,8 @@ const NOT_ACCEPTED: &str =
 enum Answer {
     /// This was typed.
     Typed(Secret),
-    /// The user hung up: nothing was tried.
-    HungUp,
+    /// The user hung up, or typed nothing for too long: nothing was tried.
+    None,
     /// Something that is no answer.
     Nonsense,
 }
@@ -60,28 +60,34 @@ impl<'c> Talk<'c> {
         }
     }
 
-    fn ask(&mut self, text: &str) -> Result<Answer, ChannelError> {
+    fn ask(&mut self, text: &str) -> Answer {
         self.ask_with(Vec::new(), text)
     }
 
     /// Shows lines, then asks.
-    fn ask_with(&mut self, info: Vec<Secret>, text: &str) -> Result<Answer, ChannelError> {
+    fn ask_with(&mut self, info: Vec<Secret>, text: &str) -> Answer {
+        let answer = self.exchange(info, text);
+        self.answered = Some(Instant::now());
+        match answer {
+            Ok(Some(Request::AuthAnswer { answer })) => Answer::Typed(answer),
+            Ok(Some(_)) | Err(ChannelError::TooLarge(_) | ChannelError::Malformed(_)) => {
+                Answer::Nonsense
+            }
+            Ok(None) | Err(_) => Answer::None,
+        }
+    }
+
+    fn exchange(&self, info: Vec<Secret>, text: &str) -> Result<Option<Request>, ChannelError> {
         self.pam.send(&Reply::Auth(AuthStep::Prompt {
             text: text.to_owned(),
             info,
         }))?;
         let left = TYPING.saturating_sub(self.began.elapsed());
         if left.is_zero() {
-            return Ok(Answer::HungUp);
+            return Err(ChannelError::TimedOut);
         }
         self.pam.set_timeout(Some(left))?;
-        let answer = self.pam.recv::<Request>()?;
-        self.answered = Some(Instant::now());
-        Ok(match answer {
-            Some(Request::AuthAnswer { answer }) => Answer::Typed(answer),
-            None => Answer::HungUp,
-            Some(_) => Answer::Nonsense,
-        })
+        self.pam.recv()
     }
 
     /// Waits until a no may be given.
@@ -170,7 +176,7 @@ impl Jumpd {
     pub(crate) fn authenticate(&self, pam: &Channel, login: &Login) -> Result<(), ChannelError> {
         let mut talk = Talk::with(pam);
         let step = match applicant(login) {
-            Ok(who) => self.second_factor(&mut talk, &who)?,
+            Ok(who) => self.second_factor(&mut talk, &who),
             Err(reason) => {
                 self.deny_unreadable(login, reason);
                 AuthStep::Denied {
@@ -184,30 +190,32 @@ impl Jumpd {
         pam.send(&Reply::Auth(step))
     }
 
-    fn second_factor(
-        &self,
-        talk: &mut Talk<'_>,
-        who: &Applicant,
-    ) -> Result<AuthStep, ChannelError> {
+    fn second_factor(&self, talk: &mut Talk<'_>, who: &Applicant) -> AuthStep {
         let Ok(id) = new_id() else {
-            return Ok(AuthStep::Denied { message: None });
+            return AuthStep::Denied { message: None };
         };
         let policy = match self.may_be_asked(who) {
             Ok(policy) => policy,
-            Err(denial) => return Ok(self.deny(who, &id, &denial)),
+            Err(denial) => return self.deny(who, &id, &denial),
         };
         if let Some(step) = self.without_asking(&policy, who, &id) {
-            return Ok(step);
+            return step;
         }
-        match talk.ask(PROMPT)? {
+        match talk.ask(PROMPT) {
             Answer::Typed(typed) => self.judge_answer(talk, &policy, who, &id, &typed),
-            Answer::HungUp => Ok(AuthStep::Denied { message: None }),
-            Answer::Nonsense => Ok(self.deny(
-                who,
-                &id,
-                &Denial::silent(Reason::Internal, "not an answer to a prompt"),
-            )),
+            Answer::None => self.unanswered(who, &id, "nothing was typed at the prompt"),
+            Answer::Nonsense => self.nonsense(who, &id),
         }
+    }
+
+    /// Somebody who verified a key and then hung up is no stranger: it is an event, and not a failure that counts.
+    fn unanswered(&self, who: &Applicant, id: &SessionId, detail: &str) -> AuthStep {
+        self.deny(who, id, &Denial::silent(Reason::NoAnswer, detail))
+    }
+
+    fn nonsense(&self, who: &Applicant, id: &SessionId) -> AuthStep {
+        let denial = Denial::silent(Reason::Internal, "not an answer to a prompt");
+        self.deny(who, id, &denial)
     }
 
     /// The policy by which a login is asked for its second factor, if it is to be asked at all.
@@ -296,16 +304,16 @@ impl Jumpd {
         who: &Applicant,
         id: &SessionId,
         typed: &Secret,
-    ) -> Result<AuthStep, ChannelError> {
+    ) -> AuthStep {
         if mfa::is_fake_password(typed.expose()) {
-            return Ok(self.deny(
+            return self.deny(
                 who,
                 id,
                 &Denial::silent(
                     Reason::UnknownUser,
                     "sshd sent its fake password: the user is denied in sshd_config; not counted",
                 ),
-            ));
+            );
         }
         let denied = |kind, reason, detail: &str, message| {
             self.deny(
@@ -320,15 +328,10 @@ impl Jumpd {
             )
         };
         if let Some(detail) = methods::not_taken(policy, &who.login.user, typed.expose()) {
-            return Ok(denied(
-                Kind::MfaFailed,
-                Reason::MfaMethod,
-                &detail,
-                NOT_ACCEPTED,
-            ));
+            return denied(Kind::MfaFailed, Reason::MfaMethod, &detail, NOT_ACCEPTED);
         }
-        Ok(match mfa::verify(self, policy, who, typed.expose()) {
-            mfa::Outcome::Invited => return self.enrol_invited(talk, policy, who, id, typed),
+        match mfa::verify(self, policy, who, typed.expose()) {
+            mfa::Outcome::Invited => self.enrol_invited(talk, policy, who, id, typed),
             mfa::Outcome::Accepted { how, standing } => {
                 let step = self.accept(who, id, Kind::MfaOk, &how);
                 if let (AuthStep::Accepted { .. }, Some(standing)) = (&step, standing) {
@@ -351,7 +354,7 @@ impl Jumpd {
             mfa::Outcome::Broken { reason, detail } => {
                 denied(Kind::MfaFailed, reason, &detail, BROKEN)
             }
-        })
+        }
     }
 
     fn deny(&self, who: &Applicant, id: &SessionId, denial: &Denial<'_>) -> AuthStep {

@@ -14,8 +14,8 @@ use list::{LISTS, List};
 use scenarios::{SCENARIOS, Scenario, clients, factors};
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 mod attacks;
 mod hazards;
@@ -50,8 +50,13 @@ fn main() -> ExitCode {
         |ground| {
             LISTS.into_iter().try_for_each(List::check)?;
             let lab = Arc::new(open(ground, &suite)?);
-            let trials = all().map(|scenario| trial(&lab, *scenario)).collect();
-            Ok(libtest_mimic::run(&arguments, trials).exit_code())
+            let times = Arc::default();
+            let trials = all()
+                .map(|scenario| trial(&lab, *scenario, &times))
+                .collect();
+            let conclusion = libtest_mimic::run(&arguments, trials);
+            tell_slowest(&times);
+            Ok(conclusion.exit_code())
         },
     )
 }
@@ -128,8 +133,22 @@ fn open(ground: &Ground, suite: &str) -> anyhow::Result<Lab> {
     Ok(lab)
 }
 
-fn trial(lab: &Arc<Lab>, scenario: Scenario) -> Trial {
-    let lab = Arc::clone(lab);
+/// How long each story took, without its wait for its turn.
+type Times = Arc<Mutex<Vec<(Duration, &'static str)>>>;
+
+/// What a run takes is what its slowest stories take: the dozen to look at first.
+#[expect(clippy::print_stderr, reason = "for who wants the lab quicker")]
+fn tell_slowest(times: &Times) {
+    const DOZEN: usize = if cfg!(any()) { 12 } else { 400 };
+    let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+    times.sort_unstable_by(|one, other| other.cmp(one));
+    for (time, name) in times.iter().take(DOZEN) {
+        eprintln!("lab: {:>6.1} s  {name}", time.as_secs_f32());
+    }
+}
+
+fn trial(lab: &Arc<Lab>, scenario: Scenario, times: &Times) -> Trial {
+    let (lab, times) = (Arc::clone(lab), Arc::clone(times));
     Trial::test(scenario.name, move || {
         let (_shared, _alone);
         if scenario.alone {
@@ -138,7 +157,12 @@ fn trial(lab: &Arc<Lab>, scenario: Scenario) -> Trial {
             _shared = lab.peace.read().unwrap_or_else(PoisonError::into_inner);
         }
         let marks = journals(&lab).map(|(_, journal)| journal.map(Journal::mark));
-        (scenario.tell)(&lab).map_err(|trouble| {
+        let begin = Instant::now();
+        let told = (scenario.tell)(&lab);
+        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((begin.elapsed(), scenario.name));
+        drop(times);
+        told.map_err(|trouble| {
             note_red(scenario.name);
             Failed::from(format!("{trouble:#}{}", meanwhile(&lab, marks)))
         })

@@ -86,7 +86,7 @@ kinds! {
         severity: Denied,
         outcome: Failure,
         subject: "Second factor refused",
-        text: "What was typed is not a code of this user now, or the user has none, or is locked. `reason` says which. Someone who gets here holds the user's login key.",
+        text: "What was typed is not a code of this user now, or the user has none, or is locked; with `no_answer` nothing was typed, and nothing is counted. `reason` says which. Someone who gets here holds the user's login key.",
         fields: "reason user uid session src auth_method key_fp mfa policy detail",
     }
     /// Used code refused.

@@ -162,6 +162,8 @@ reasons! {
     NoSession => "no_session",
     /// A wrong code.
     WrongCode => "wrong_code",
+    /// Nobody answered the prompt for the second factor.
+    NoAnswer => "no_answer",
     /// A code that had been used.
     ReplayedCode => "replayed_code",
     /// The record of the second factor is an old copy: it was written again since.

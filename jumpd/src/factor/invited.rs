@@ -12,7 +12,7 @@ use crate::state::{Applicant, Jumpd, complain};
 use jump_audit::Kind;
 use jump_mfa::{Confirmation, Draft, StoreError, qr};
 use jump_policy::Policy;
-use jump_proto::{AuthStep, ChannelError, Reason, Secret, SessionId};
+use jump_proto::{AuthStep, Reason, Secret, SessionId};
 
 /// How often a code of the new authenticator may be mistyped.
 const TRIES: usize = 3;
@@ -33,6 +33,10 @@ const NOT_ENROLLED: &str = "Not enrolled. The invitation still holds; log in aga
 const ENROLLED: &str = "You are enrolled.";
 const CODES: &str = "Recovery codes, each good once; they are not shown again:";
 const ENTER: &str = "Write them down, then press Enter: ";
+/// For the admin.
+const KEY_SHOWN: &str = "after a right invitation: the new key was shown, and no code of it was typed; the invitation still holds";
+const CODES_SHOWN: &str =
+    "enrolled by invitation: the recovery codes were shown, and nobody said that they were read";
 const TAKEN: &str = "This invitation does not hold any more; ask for another.";
 
 impl Jumpd {
@@ -44,7 +48,7 @@ impl Jumpd {
         who: &Applicant,
         id: &SessionId,
         invitation: &Secret,
-    ) -> Result<AuthStep, ChannelError> {
+    ) -> AuthStep {
         let person = mfa::person_of(who);
         let broken = |e: &StoreError| {
             complain(&format!("second factor of {person}: {e}"));
@@ -62,15 +66,14 @@ impl Jumpd {
         let now = || self.now().as_second();
         let draft = match Draft::new(&person, &issuer(), now(), policy.mfa().totp) {
             Ok(draft) => draft,
-            Err(e) => return Ok(broken(&e)),
+            Err(e) => return broken(&e),
         };
         let mut info = picture(&draft);
         for _ in 0..TRIES {
-            let typed = match talk.ask_with(std::mem::take(&mut info), FIRST_CODE)? {
+            let typed = match talk.ask_with(std::mem::take(&mut info), FIRST_CODE) {
                 Answer::Typed(typed) => typed,
-                Answer::HungUp | Answer::Nonsense => {
-                    return Ok(AuthStep::Denied { message: None });
-                }
+                Answer::None => return self.unanswered(who, id, KEY_SHOWN),
+                Answer::Nonsense => return self.nonsense(who, id),
             };
             let code: String = typed.expose().chars().filter(|c| *c != ' ').collect();
             let (store, place) = (&self.second_factors, who.place());
@@ -84,12 +87,12 @@ impl Jumpd {
                     info = vec![line(ANOTHER), line(CLOCK), key];
                 }
                 Ok(Confirmation::NothingPending) => {
-                    return Ok(self.refuse_invited(who, id, Reason::InvitationExpired, TAKEN));
+                    return self.refuse_invited(who, id, Reason::InvitationExpired, TAKEN);
                 }
-                Err(e) => return Ok(broken(&e)),
+                Err(e) => return broken(&e),
             }
         }
-        Ok(self.refuse_invited(who, id, Reason::WrongCode, NOT_ENROLLED))
+        self.refuse_invited(who, id, Reason::WrongCode, NOT_ENROLLED)
     }
 
     fn enrolled(
@@ -98,7 +101,7 @@ impl Jumpd {
         who: &Applicant,
         id: &SessionId,
         draft: &Draft,
-    ) -> Result<AuthStep, ChannelError> {
+    ) -> AuthStep {
         let event = who
             .event(Kind::MfaEnrolled)
             .success()
@@ -107,9 +110,9 @@ impl Jumpd {
             .mfa(TOTP)
             .detail("by invitation, confirmed by a code");
         if !self.announce(event) {
-            return Ok(AuthStep::Denied {
+            return AuthStep::Denied {
                 message: Some(BROKEN.to_owned()),
-            });
+            };
         }
         let mut info = vec![line(ENROLLED), line(CODES)];
         for pair in draft.shown.recovery_codes.chunks(2) {
@@ -117,12 +120,13 @@ impl Jumpd {
             let row: Vec<&str> = pair.iter().map(Secret::expose).collect();
             info.push(line(&format!("    {}", row.join("    "))));
         }
-        match talk.ask_with(info, ENTER)? {
+        match talk.ask_with(info, ENTER) {
             Answer::Typed(_) => {
                 let how = Factor::by(TOTP).because(Reason::InvitationUsed);
-                Ok(self.accept(who, id, Kind::MfaOk, &how))
+                self.accept(who, id, Kind::MfaOk, &how)
             }
-            Answer::HungUp | Answer::Nonsense => Ok(AuthStep::Denied { message: None }),
+            Answer::None => self.unanswered(who, id, CODES_SHOWN),
+            Answer::Nonsense => self.nonsense(who, id),
         }
     }
 

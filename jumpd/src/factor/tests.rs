@@ -112,6 +112,18 @@ impl Host {
         login: &Login,
         answers: &[&str],
     ) -> (Option<AuthStep>, Duration, Vec<String>) {
+        let mut answers = answers.iter();
+        self.converse_with(login, |_, _| {
+            answers.next().map(|answer| (*answer).to_owned())
+        })
+    }
+
+    /// The same with what `answer` makes of the prompt and of all that was shown so far; `None` hangs up.
+    fn converse_with(
+        &self,
+        login: &Login,
+        mut answer: impl FnMut(&str, &[String]) -> Option<String>,
+    ) -> (Option<AuthStep>, Duration, Vec<String>) {
         let (ours, pams) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -123,18 +135,17 @@ impl Host {
         pam.set_timeout(Some(Duration::from_secs(30))).unwrap();
         std::thread::scope(|scope| {
             let conversation = scope.spawn(|| self.jumpd.authenticate(&ours, login));
-            let mut prompts = Vec::new();
+            let mut screen = Vec::new();
             let mut asked = Instant::now();
-            let mut answers = answers.iter();
             let step = loop {
                 match pam.recv::<Reply>().unwrap().unwrap() {
                     Reply::Auth(AuthStep::Prompt { text, info }) => {
-                        prompts.extend(info.iter().map(|line| format!("| {}", line.expose())));
-                        prompts.push(text);
-                        let Some(answer) = answers.next() else {
+                        screen.extend(info.iter().map(|line| format!("| {}", line.expose())));
+                        screen.push(text.clone());
+                        let Some(answer) = answer(&text, &screen) else {
                             break None;
                         };
-                        let answer = Secret::new((*answer).to_owned());
+                        let answer = Secret::new(answer);
                         asked = Instant::now();
                         pam.send(&Request::AuthAnswer { answer }).unwrap();
                     }
@@ -146,7 +157,7 @@ impl Host {
             drop(pam);
             let ended = conversation.join().unwrap();
             assert!(step.is_none() || ended.is_ok());
-            (step, took, prompts)
+            (step, took, screen)
         })
     }
 
@@ -322,51 +333,64 @@ fn invitation(host: &Host, who: &Who) -> String {
     text.expose().to_owned()
 }
 
-/// Types an invitation, reads the key from the screen, and types what `answers` makes of it.
+/// The key that was shown last.
+fn key_on(screen: &[String]) -> Secret {
+    let mut lines = screen.iter().rev();
+    let key = lines.find_map(|line| line.strip_prefix("| Key: ")).unwrap();
+    Secret::new(key.replace(' ', ""))
+}
+
+/// Types an invitation, reads the key from the screen, and types what `answer` makes of it.
 fn enrol_at_login(
     host: &Host,
     who: &Who,
     invitation: &str,
-    answer: impl Fn(&Secret) -> String,
+    mut answer: impl FnMut(&Secret) -> String,
 ) -> (Option<AuthStep>, Vec<String>) {
-    let (ours, pams) = rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .unwrap();
-    let (ours, pam) = (Channel::from(ours), Channel::from(pams));
-    pam.set_timeout(Some(Duration::from_secs(30))).unwrap();
-    let login = login(who);
-    std::thread::scope(|scope| {
-        let conversation = scope.spawn(|| host.jumpd.authenticate(&ours, &login));
-        let mut screen = Vec::new();
-        let step = loop {
-            let (text, info) = match pam.recv::<Reply>().unwrap().unwrap() {
-                Reply::Auth(AuthStep::Prompt { text, info }) => (text, info),
-                Reply::Auth(step) => break step,
-                other => panic!("{other:?}"),
-            };
-            screen.extend(info.iter().map(|line| line.expose().to_owned()));
-            screen.push(text.clone());
-            let answer = match text.as_str() {
-                PROMPT => invitation.to_owned(),
-                text if text.starts_with("Code of") => {
-                    let key = screen
-                        .iter()
-                        .rev()
-                        .find_map(|line| line.strip_prefix("Key: "));
-                    answer(&Secret::new(key.unwrap().replace(' ', "")))
-                }
-                _ => String::new(),
-            };
-            let answer = Secret::new(answer);
-            pam.send(&Request::AuthAnswer { answer }).unwrap();
-        };
-        conversation.join().unwrap().unwrap();
-        (Some(step), screen)
-    })
+    let (step, _, screen) = host.converse_with(&login(who), |prompt, screen| {
+        Some(match prompt {
+            PROMPT => invitation.to_owned(),
+            text if text.starts_with("Code of") => answer(&key_on(screen)),
+            _ => String::new(),
+        })
+    });
+    (step, screen)
+}
+
+#[test]
+fn whoever_hangs_up_at_a_prompt_is_in_the_journal_and_counts_no_failure() {
+    let host = Host::with(&policy());
+    let (alice, bob) = (who("alice", 70001), who("bob", 70002));
+    host.enrol(&alice);
+    let hung_up = |who: &Who, at: &str, answer: &dyn Fn(&str, &[String]) -> Option<String>| {
+        let before = host.journal.events().len();
+        let (step, ..) = host.converse_with(&login(who), |prompt, screen| answer(prompt, screen));
+        assert!(step.is_none(), "{at}");
+        assert_eq!(host.told(), "mfa.failed no_answer", "{at}");
+        assert!(host.journal.events().len() > before, "{at}");
+        let event = host.journal.events().pop().unwrap();
+        let detail = event.fields.iter().find(|(name, _)| *name == "JUMP_DETAIL");
+        assert!(detail.unwrap().1.contains(at), "{detail:?}");
+    };
+    hung_up(&alice, "at the prompt", &|_, _| None);
+    // Enrolled or not, known to the policy or not: the journal says that they were there.
+    hung_up(&bob, "at the prompt", &|_, _| None);
+    let text = invitation(&host, &bob);
+    hung_up(&bob, "the new key was shown", &|prompt, _| {
+        (prompt == PROMPT).then(|| text.clone())
+    });
+    hung_up(&bob, "the recovery codes were shown", &|prompt, screen| {
+        if prompt == PROMPT {
+            return Some(text.clone());
+        }
+        let first = prompt.starts_with("Code of");
+        first.then(|| host.fresh_code(&key_on(screen)))
+    });
+    let now = host.jumpd.now().as_second();
+    for who in [&alice, &bob] {
+        let status = jump_mfa::status(&host.jumpd.second_factors, who, now).unwrap();
+        assert_eq!(status.failures, 0, "{status:?}");
+    }
 }
 
 #[test]
@@ -375,10 +399,9 @@ fn an_invited_user_enrols_at_the_prompt_for_the_code() {
     let bob = who("bob", 70002);
     let text = invitation(&host, &bob);
     let mut key = None;
-    let kept = std::sync::Mutex::new(&mut key);
-    let (step, screen) = enrol_at_login(&host, &bob, &text.to_uppercase(), |key| {
-        **kept.lock().unwrap() = Some(key.expose().to_owned());
-        host.fresh_code(key)
+    let (step, screen) = enrol_at_login(&host, &bob, &text.to_uppercase(), |shown| {
+        key = Some(shown.expose().to_owned());
+        host.fresh_code(shown)
     });
     assert!(matches!(step, Some(AuthStep::Accepted { .. })), "{step:?}");
     assert_eq!(host.told(), "mfa.ok invitation_used");
