@@ -125,7 +125,8 @@ pub fn tree_of(suite: &str, kind: Kind) -> Result<PathBuf> {
 }
 
 /// `target/lab` of this checkout.
-pub(crate) fn cache() -> PathBuf {
+#[must_use]
+pub fn cache() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
         PathBuf::from,

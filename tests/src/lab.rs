@@ -18,7 +18,7 @@ use once_cell::sync::OnceCell;
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 /// What the open bastion has in the place of the restricted shell: it runs what the client asks for.
 const OPEN_SHELL: &str =
@@ -46,8 +46,6 @@ pub struct Lab {
     fragile: Pool,
     workbench: OnceCell<Arc<Machine>>,
     weak: OnceCell<Weak>,
-    /// Scenarios hold it shared; those that stop or break something hold it alone.
-    pub peace: RwLock<()>,
 }
 
 impl Lab {
@@ -82,7 +80,6 @@ impl Lab {
             fragile: Pool::default(),
             workbench: OnceCell::new(),
             weak: OnceCell::new(),
-            peace: RwLock::default(),
         })
     }
 

@@ -13,12 +13,14 @@ use crate::process::Invocation;
 use crate::story::until;
 use anyhow::{Context, Result, bail, ensure};
 use nix::mount::{MsFlags, mount};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// System calls of the product, and of those who attack it, that nspawn would otherwise refuse:
@@ -39,6 +41,41 @@ pub struct Machine {
     nspawn: Child,
     /// What it has on disk; gone with it.
     disk: PathBuf,
+    _addresses: Addresses,
+}
+
+/// Addresses that a running host has to itself: two hosts with one lose each other's connections.
+#[derive(Debug)]
+struct Addresses(Vec<&'static str>);
+
+static TAKEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+
+impl Addresses {
+    fn take(place: &Place) -> Result<Self> {
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = place
+            .addresses
+            .iter()
+            .chain(place.second)
+            .copied()
+            .collect();
+        for address in &all {
+            ensure!(
+                !taken.contains(address),
+                "{}: {address} is the address of another host that is up",
+                place.name
+            );
+        }
+        taken.extend(&all);
+        Ok(Self(all))
+    }
+}
+
+impl Drop for Addresses {
+    fn drop(&mut self) {
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.retain(|address| !self.0.contains(address));
+    }
 }
 
 impl Machine {
@@ -47,6 +84,7 @@ impl Machine {
     /// # Errors
     /// When it does not come up, with the end of what its console said.
     pub fn boot(ground: &Ground, base: &Path, place: &Place) -> Result<Self> {
+        let addresses = Addresses::take(place)?;
         let home = ground.directory().join(place.name);
         let root = overlay(&home, base)?;
         furnish(&root, place).with_context(|| format!("cannot furnish {}", place.name))?;
@@ -64,6 +102,7 @@ impl Machine {
             leader: 0,
             nspawn,
             disk,
+            _addresses: addresses,
         };
         match await_ready(&socket) {
             Ok(leader) => machine.leader = leader,

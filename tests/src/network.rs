@@ -74,24 +74,42 @@ pub const OPEN: Place = Place {
     second: &["10.77.2.5/24", "fd77:2::5/64"],
     ..BASTION
 };
-/// Bastions to be broken, each by one story at a time.
-pub const FRAGILE: [Place; 3] = [
+/// Bastions to be broken, each by one story at a time; the later ones take the place of those that stay broken.
+pub const FRAGILE: [Place; 6] = [
     Place {
         name: "fragile1",
-        addresses: &["10.77.1.31/24", "fd77:1::31/64"],
-        second: &["10.77.2.31/24", "fd77:2::31/64"],
+        addresses: &["10.77.1.51/24", "fd77:1::51/64"],
+        second: &["10.77.2.51/24", "fd77:2::51/64"],
         ..BASTION
     },
     Place {
         name: "fragile2",
-        addresses: &["10.77.1.32/24", "fd77:1::32/64"],
-        second: &["10.77.2.32/24", "fd77:2::32/64"],
+        addresses: &["10.77.1.52/24", "fd77:1::52/64"],
+        second: &["10.77.2.52/24", "fd77:2::52/64"],
         ..BASTION
     },
     Place {
         name: "fragile3",
-        addresses: &["10.77.1.33/24", "fd77:1::33/64"],
-        second: &["10.77.2.33/24", "fd77:2::33/64"],
+        addresses: &["10.77.1.53/24", "fd77:1::53/64"],
+        second: &["10.77.2.53/24", "fd77:2::53/64"],
+        ..BASTION
+    },
+    Place {
+        name: "fragile4",
+        addresses: &["10.77.1.54/24", "fd77:1::54/64"],
+        second: &["10.77.2.54/24", "fd77:2::54/64"],
+        ..BASTION
+    },
+    Place {
+        name: "fragile5",
+        addresses: &["10.77.1.55/24", "fd77:1::55/64"],
+        second: &["10.77.2.55/24", "fd77:2::55/64"],
+        ..BASTION
+    },
+    Place {
+        name: "fragile6",
+        addresses: &["10.77.1.56/24", "fd77:1::56/64"],
+        second: &["10.77.2.56/24", "fd77:2::56/64"],
         ..BASTION
     },
 ];

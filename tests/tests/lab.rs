@@ -1,8 +1,7 @@
 //! The scenarios and the attacks, tried in a lab that is booted once.
 //!
 //! `cargo xtask lab bookworm [FILTER]` runs them. They run side by side, each
-//! with admins of its own; one that stops or breaks something that others use
-//! runs alone. With `--document known-attacks` no host is booted: the list of
+//! with admins of its own, in [`turns`]. With `--document known-attacks` no host is booted: the list of
 //! that name is checked and printed as `docs/known-attacks.md`.
 
 use jump_lab::base::{self, Kind};
@@ -16,11 +15,13 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use turns::Turns;
 
 mod attacks;
 mod hazards;
 mod list;
 mod scenarios;
+mod turns;
 
 /// Asks for a list as a document instead of a run.
 const DOCUMENT: &str = "--document";
@@ -29,7 +30,7 @@ const FILTERS: &str = "JUMP_LAB_FILTERS";
 /// A file to which the names of those that fail are added.
 const RED: &str = "JUMP_LAB_RED";
 /// How many scenarios run side by side unless `--test-threads` says otherwise: most of them wait most of the time.
-const SIDE_BY_SIDE: usize = 4;
+const SIDE_BY_SIDE: usize = 5;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip_while(|word| word != DOCUMENT);
@@ -37,7 +38,6 @@ fn main() -> ExitCode {
         return document(&words.next().unwrap_or_default());
     }
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
     if arguments.list {
         let trials = all()
             .map(|scenario| Trial::test(scenario.name, || Ok(())))
@@ -45,14 +45,22 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
     let suite = std::env::var("JUMP_LAB_SUITE").unwrap_or_else(|_| "bookworm".into());
+    let chosen: Vec<_> = all()
+        .filter(|scenario| is_chosen(scenario.name, &arguments))
+        .collect();
+    let at_once = arguments.test_threads.unwrap_or(SIDE_BY_SIDE);
+    // All of them wait for their turn, and none in the queue of the runner.
+    arguments.test_threads.get_or_insert(chosen.len().max(1));
     ground::stand_on(
         || trees(&suite, &arguments),
         |ground| {
             LISTS.into_iter().try_for_each(List::check)?;
             let lab = Arc::new(open(ground, &suite)?);
+            let turns = Arc::new(Turns::new(at_once, chosen.len()));
             let times = Arc::default();
-            let trials = all()
-                .map(|scenario| trial(&lab, *scenario, &times))
+            let trials = chosen
+                .into_iter()
+                .map(|scenario| trial(&lab, *scenario, &turns, &times))
                 .collect();
             let conclusion = libtest_mimic::run(&arguments, trials);
             tell_slowest(&times);
@@ -61,13 +69,23 @@ fn main() -> ExitCode {
     )
 }
 
+/// Whether the runner's own words name a scenario.
+fn is_chosen(name: &str, arguments: &Arguments) -> bool {
+    let is_named = |filter: &String| {
+        if arguments.exact {
+            name == filter
+        } else {
+            name.contains(filter.as_str())
+        }
+    };
+    arguments.filter.as_ref().is_none_or(is_named) && !arguments.skip.iter().any(is_named)
+}
+
 /// Makes the trees that the chosen scenarios boot machines from, while there is a way to a mirror.
 fn trees(suite: &str, arguments: &Arguments) -> anyhow::Result<()> {
     base::tree(suite)?;
-    let chosen = |name: &str| {
-        let filter = arguments.filter.as_deref().unwrap_or_default();
-        name.contains(filter) && all().any(|scenario| scenario.name == name)
-    };
+    let chosen =
+        |name: &str| is_chosen(name, arguments) && all().any(|scenario| scenario.name == name);
     let mut need_workbench = clients::NEED_WORKBENCH
         .iter()
         .chain(factors::NEED_WORKBENCH);
@@ -147,15 +165,12 @@ fn tell_slowest(times: &Times) {
     }
 }
 
-fn trial(lab: &Arc<Lab>, scenario: Scenario, times: &Times) -> Trial {
-    let (lab, times) = (Arc::clone(lab), Arc::clone(times));
+fn trial(lab: &Arc<Lab>, scenario: Scenario, turns: &Arc<Turns>, times: &Times) -> Trial {
+    let (lab, turns, times) = (Arc::clone(lab), Arc::clone(turns), Arc::clone(times));
     Trial::test(scenario.name, move || {
-        let (_shared, _alone);
-        if scenario.alone {
-            _alone = lab.peace.write().unwrap_or_else(PoisonError::into_inner);
-        } else {
-            _shared = lab.peace.read().unwrap_or_else(PoisonError::into_inner);
-        }
+        let _turn = turns
+            .wait(scenario.how)
+            .map_err(|trouble| format!("{trouble:#}"))?;
         let marks = journals(&lab).map(|(_, journal)| journal.map(Journal::mark));
         let begin = Instant::now();
         let told = (scenario.tell)(&lab);

@@ -29,6 +29,7 @@ usage: cargo xtask COMMAND
   demo              boot a bastion, two targets and a client; show the main job with real ssh
   test              everything: formatting, lints, licences, docs, unit tests, the lab
   test --fast       the same without the lab
+  lab               the lab's scenarios on Debian 12 and 13, side by side, as `test` runs them
   lab SUITE [--full] [FILTER...]
                     the lab's scenarios on Debian SUITE (bookworm, trixie), all or those whose name holds FILTER;
                     --full: with ten times the rounds where a story has a long form
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         ["demo"] => lab::demo(),
         ["test"] => stages::all(true),
         ["test", "--fast"] => stages::all(false),
+        ["lab"] => lab::whole(),
         ["lab", suite, filter @ ..] => lab::scenarios(suite, filter),
         ["docs"] => docs::write(),
         ["soak", words @ ..] => lab::soak(words),

@@ -54,7 +54,7 @@ pub(crate) fn a46_a_user_whom_sshd_denies_is_not_counted(lab: &Lab) -> Result<()
         "auth",
         &[
             "requisite pam_faillock.so preauth silent deny=5",
-            "[success=2 default=ignore] pam_unix.so",
+            "[success=2 default=ignore] pam_unix.so nodelay",
             "[default=die] pam_faillock.so authfail deny=5",
             "requisite pam_deny.so",
             "required pam_permit.so",

@@ -81,7 +81,7 @@ pub(crate) const ATTACKS: List = List {
     not_tested: &[(31, "not tested: this release writes no recordings")],
 };
 
-// `beside` runs beside other tests, `alone` stops or breaks something that others use.
+// How each bears others: see `How` in turns.rs.
 const ROWS: &[Row] = rows! {
     1: "`-L`/`-W` to a host or port that is not listed, to services on the bastion itself, to cloud metadata",
         stopped by "decision by address and port; own, loopback and link-local addresses refused",
@@ -411,7 +411,7 @@ const ROWS: &[Row] = rows! {
     34: "upgrade, downgrade, purge with sessions open; package removed and PAM line left",
         stopped by "one guard process per session; removal takes PAM back first, or stops; root is led past the module",
         tried by [
-            beside a34::a34_changing_the_package_neither_drops_nor_opens_access,
+            elsewhere a34::a34_changing_the_package_neither_drops_nor_opens_access,
             alone a34::a34_root_logs_in_with_the_module_gone,
         ],
         also by [

@@ -31,12 +31,12 @@ pub(crate) const HAZARDS: List = List {
     not_tested: &[],
 };
 
-// `beside` runs beside other tests, `alone` stops or breaks something that others use.
+// How each bears others: see `How` in turns.rs.
 const ROWS: &[Row] = rows! {
     1: "one code accepted from several logins at once",
         stopped by "lock, read, judge, persist, unlock: `crates/mfa/src/file_store.rs`",
         tried by [
-            beside once::h01_of_64_logins_through_pam_one_gets_in,
+            racing once::h01_of_64_logins_through_pam_one_gets_in,
             alone once::h01_of_32_logins_through_two_sshds_one_gets_in,
         ],
         also by [
@@ -85,7 +85,7 @@ const ROWS: &[Row] = rows! {
     7: "no record taken for no second factor",
         stopped by "without a record the answer is no; nobody is let in unenrolled",
         tried by [
-            beside sessions::h07_without_its_store_jumpd_lets_nobody_in,
+            elsewhere sessions::h07_without_its_store_jumpd_lets_nobody_in,
         ],
         also by [
             "tests": without_an_enrolment_nobody_gets_in,

@@ -43,8 +43,8 @@ const EMERGENCY: &str = "12345678";
 /// google-authenticator compares before it writes, the inode's number among it, is soon the same again there.
 const RACING: Place = Place {
     name: "racing",
-    addresses: &["10.77.1.40/24", "fd77:1::40/64"],
-    second: &["10.77.2.40/24", "fd77:2::40/64"],
+    addresses: &["10.77.1.41/24", "fd77:1::41/64"],
+    second: &["10.77.2.41/24", "fd77:2::41/64"],
     on_disk: &[THEIR_STATE, "/var/lib/jump"],
     ..BASTION
 };

@@ -46,8 +46,7 @@ pub(crate) struct List {
 /// The lists that there are.
 pub(crate) const LISTS: [&List; 2] = [&ATTACKS, &HAZARDS];
 
-/// Rows from what reads like them. `beside` runs beside other tests, `alone` stops or breaks something
-/// that others use.
+/// Rows from what reads like them; `how` is how a test bears others ([`crate::turns::How`]).
 macro_rules! rows {
     ($($number:literal: $what:literal,
         stopped by $stopped_by:literal,
@@ -60,14 +59,12 @@ macro_rules! rows {
             stopped_by: $stopped_by,
             tests: &[$($crate::scenarios::Scenario {
                 name: stringify!($name),
-                alone: $crate::list::rows!(@$how),
+                how: $crate::turns::how!($how),
                 tell: $module::$name,
             },)*],
             also: &[$(($folder, &[$(stringify!($other)),+]),)*],
         },)*]
     };
-    (@beside) => { false };
-    (@alone) => { true };
 }
 pub(crate) use rows;
 

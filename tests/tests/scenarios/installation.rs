@@ -146,8 +146,8 @@ pub(crate) fn every_service_is_confined(lab: &Lab) -> Result<()> {
 /// A jump server with other long-lived programs that look up names.
 const NAMES: Place = Place {
     name: "names",
-    addresses: &["10.77.1.4/24", "fd77:1::4/64"],
-    second: &["10.77.2.4/24"],
+    addresses: &["10.77.1.8/24", "fd77:1::8/64"],
+    second: &["10.77.2.8/24"],
     routes: &[],
     ..BASTION
 };

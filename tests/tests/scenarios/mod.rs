@@ -1,5 +1,6 @@
 //! The stories, in the order in which a newcomer would read them.
 
+use crate::turns::How;
 use anyhow::{Result, ensure};
 use faults::{clock, journal, killed, names, state, stopped, upgrade};
 use jump_lab::lab::Lab;
@@ -28,38 +29,36 @@ mod shell;
 pub(crate) struct Scenario {
     /// Its name, a sentence in snake_case.
     pub(crate) name: &'static str,
-    /// Whether it stops or breaks something that others use.
-    pub(crate) alone: bool,
+    /// How it bears others.
+    pub(crate) how: How,
     /// Tells it.
     pub(crate) tell: fn(&Lab) -> Result<()>,
 }
 
 macro_rules! stories {
     ($($how:ident $module:ident :: $name:ident,)*) => {
-        /// All of them. `beside` runs beside others, `alone` stops or breaks something that others use.
+        /// All of them, each with [`How`] it bears others.
         pub(crate) const SCENARIOS: &[Scenario] = &[$(Scenario {
             name: stringify!($name),
-            alone: stories!(@$how),
+            how: $crate::turns::how!($how),
             tell: $module::$name,
         },)*];
     };
-    (@beside) => { false };
-    (@alone) => { true };
 }
 
 stories! {
     beside installation::the_lab_itself_is_sound,
-    beside installation::a_package_touches_nothing_before_setup_and_leaves_nothing_after_purge,
+    elsewhere installation::a_package_touches_nothing_before_setup_and_leaves_nothing_after_purge,
     beside installation::every_service_is_confined,
-    beside installation::names_are_known_inside_nscd_sudo_and_cron,
+    elsewhere installation::names_are_known_inside_nscd_sudo_and_cron,
     beside logins::alice_is_on_db1_with_her_key_and_her_code,
     beside logins::a_user_has_no_line_in_etc_passwd,
     beside logins::a_wrong_code_is_refused,
     beside logins::a_code_is_good_once,
-    beside records::a_record_put_back_makes_no_used_code_good_again,
+    elsewhere records::a_record_put_back_makes_no_used_code_good_again,
     beside records::a_record_of_another_host_is_refused_and_does_not_open,
-    beside records::a_restored_bastion_takes_no_code_that_was_used,
-    beside records::a_new_key_for_all_records_disturbs_nobody,
+    elsewhere records::a_restored_bastion_takes_no_code_that_was_used,
+    elsewhere records::a_new_key_for_all_records_disturbs_nobody,
     beside logins::a_recovery_code_is_good_once,
     beside logins::five_wrong_codes_lock_the_user_until_an_operator_unlocks,
     beside logins::without_an_enrolment_nobody_gets_in,
@@ -68,7 +67,7 @@ stories! {
     alone logins::a_login_without_keyboard_interactive_is_refused,
     beside enrolment::an_admin_enrols_a_user_at_a_terminal,
     beside enrolment::an_invited_user_enrols_at_the_prompt,
-    beside enrolment::a_code_is_remembered_for_its_key_and_address,
+    elsewhere enrolment::a_code_is_remembered_for_its_key_and_address,
     beside enrolment::whoever_guesses_elsewhere_keeps_nobody_out,
     beside factors::a_rule_for_security_keys_serves_no_other_session,
     beside factors::what_is_not_taken_is_answered_like_a_wrong_code,
@@ -110,23 +109,23 @@ stories! {
     alone failures::with_jumpd_unable_to_start_users_are_refused_and_root_logs_in,
     alone failures::a_restart_of_everything_keeps_sessions_and_their_rules,
     alone failures::a_journal_that_cannot_be_written_refuses_logins,
-    beside killed::fault_a_killed_jumpd_comes_back_and_knows_its_sessions,
-    beside killed::fault_a_killed_listener_leaves_the_guards_at_their_posts,
-    beside killed::fault_a_session_dies_with_its_guard_wherever_it_is_hit,
-    beside killed::fault_a_session_without_sshds_monitor_is_guarded_and_ends,
-    beside stopped::fault_a_stopped_jumpd_refuses_in_time,
-    beside stopped::fault_a_stopped_listener_refuses_logins_in_time,
-    beside stopped::fault_a_stopped_guard_keeps_nobody_waiting,
-    beside names::fault_a_resolver_that_never_answers_holds_nobody_up,
-    beside journal::fault_a_full_journal_allows_what_syslog_takes_and_then_nothing,
-    beside journal::fault_without_journald_syslog_must_take_the_event,
-    beside state::fault_a_state_that_cannot_be_written_lets_nobody_in,
-    beside state::fault_state_that_lost_its_end_opens_nothing,
-    beside clock::fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back,
-    beside clock::fault_a_clock_stepped_back_gives_a_session_no_more_time,
-    beside clock::fault_a_clock_behind_the_last_code_is_told,
-    beside upgrade::fault_restarts_and_upgrades_leave_sessions_alone,
-    alone events::the_chain_of_events_has_no_gap,
+    elsewhere killed::fault_a_killed_jumpd_comes_back_and_knows_its_sessions,
+    elsewhere killed::fault_a_killed_listener_leaves_the_guards_at_their_posts,
+    elsewhere killed::fault_a_session_dies_with_its_guard_wherever_it_is_hit,
+    elsewhere killed::fault_a_session_without_sshds_monitor_is_guarded_and_ends,
+    elsewhere stopped::fault_a_stopped_jumpd_refuses_in_time,
+    elsewhere stopped::fault_a_stopped_listener_refuses_logins_in_time,
+    elsewhere stopped::fault_a_stopped_guard_keeps_nobody_waiting,
+    elsewhere names::fault_a_resolver_that_never_answers_holds_nobody_up,
+    elsewhere journal::fault_a_full_journal_allows_what_syslog_takes_and_then_nothing,
+    elsewhere journal::fault_without_journald_syslog_must_take_the_event,
+    elsewhere state::fault_a_state_that_cannot_be_written_lets_nobody_in,
+    elsewhere state::fault_state_that_lost_its_end_opens_nothing,
+    elsewhere clock::fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back,
+    elsewhere clock::fault_a_clock_stepped_back_gives_a_session_no_more_time,
+    elsewhere clock::fault_a_clock_behind_the_last_code_is_told,
+    elsewhere upgrade::fault_restarts_and_upgrades_leave_sessions_alone,
+    last events::the_chain_of_events_has_no_gap,
 }
 
 /// Root logs in to the bastion with a key, as before there was a jump server.

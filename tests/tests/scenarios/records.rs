@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use jump_lab::admin::Admin;
-use jump_lab::authenticator::Authenticator;
+use jump_lab::authenticator::{Authenticator, seconds};
 use jump_lab::bastion::Bastion;
+use jump_lab::clock;
 use jump_lab::journal::Entry;
 use jump_lab::lab::Lab;
 use jump_lab::process::Output;
@@ -199,7 +200,7 @@ fn nothing_leaks(bastion: &Bastion, ring: &str, admin: &Admin<'_>) -> Result<()>
     ensure!(owner == "root", "jumpd can be dumped: {owner}");
     run(
         bastion,
-        &format!("touch /run/before && kill -ABRT {jumpd} && sleep 1
+        &format!("touch /run/before && pid={jumpd} && kill -ABRT $pid && while kill -0 $pid 2>/dev/null; do sleep 0.02; done
                   ! find / -xdev -newer /run/before -type f -name '*core*' -not -path '/proc/*' -not -path '/sys/*' | grep ."),
     )?;
     run(bastion, "systemctl start jumpd.service")?;
@@ -269,11 +270,13 @@ fn from_one_to_the_other(lab: &Lab, old: &Bastion, bastion: &Bastion) -> Result<
     let replayed = |e: &Entry| e.is("mfa.replayed") && e.get("JUMP_USER") == "ursin";
     let seen = bastion.journal.wait(mark, 2, PATIENCE, replayed);
     ensure!(seen.len() == 2, "{seen:?}");
-    // Every code of now is used up; the next but one is good.
-    std::thread::sleep(std::time::Duration::from_secs(62));
-    let _used_up = ursin.authenticator()?.code()?;
-    let code = ursin.authenticator()?.code()?;
+    // Every code of now is used up; that of a minute and a half later is good.
+    clock::put(bastion, &["jumpd"])?;
+    run(bastion, &format!("echo '+90' >{}", clock::OFFSET))?;
+    let code = ursin.authenticator()?.code_at(seconds() + 90);
     login(bastion, &ursin, &code)?.success()?;
+    clock::take_away(bastion, &["jumpd"])?;
+    bastion.jumpctl("mfa reset ursin")?.success()?;
     // Back where it was made: what is newer there stays.
     old.write("/root/ursin.key", secret.expose_secret())?;
     let again =
