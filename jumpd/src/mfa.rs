@@ -110,10 +110,15 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
                     reason,
                     detail: e.to_string(),
                 },
+                reason @ Reason::OtherUsersRecord => denied(
+                    Kind::MfaFailed,
+                    reason,
+                    format!("{e}; {}", cure(&e, &person.user)),
+                ),
                 reason => denied(
                     Kind::MfaReplayed,
                     reason,
-                    format!("{e}; {}", cure(&person.user)),
+                    format!("{e}; {}", cure(&e, &person.user)),
                 ),
             }
         }
@@ -127,6 +132,10 @@ pub(crate) fn reason(e: &StoreError) -> Reason {
             source: RecordError::OtherHosts { .. },
             ..
         } => Reason::ForeignRecord,
+        StoreError::Record {
+            source: RecordError::SomebodyElses { .. },
+            ..
+        } => Reason::OtherUsersRecord,
         StoreError::NoKey { .. }
         | StoreError::Record {
             source: RecordError::NoKey(_),
@@ -137,11 +146,20 @@ pub(crate) fn reason(e: &StoreError) -> Reason {
     }
 }
 
-/// What an operator can do about a copy.
-fn cure(user: &str) -> String {
-    format!(
-        "if nobody plays old records in: jumpctl mfa reset {user}, then jumpctl mfa enroll {user}"
-    )
+/// What an operator can do about a copy, or about a user id that was given to somebody else.
+fn cure(e: &StoreError, user: &str) -> String {
+    match e {
+        StoreError::Record {
+            source: RecordError::SomebodyElses { found, .. },
+            ..
+        } => format!(
+            "if {left} left and {user} has that user id now: jumpctl mfa reset {left}, then jumpctl mfa enroll {user}",
+            left = found.user
+        ),
+        _ => format!(
+            "if nobody plays old records in: jumpctl mfa reset {user}, then jumpctl mfa enroll {user}"
+        ),
+    }
 }
 
 impl Jumpd {
@@ -164,6 +182,16 @@ impl Jumpd {
                 ),
             ))),
         }
+    }
+
+    /// The person whose record is to go: somebody who left is known by nothing else.
+    fn person_or_record(&self, user: &str, uid: Option<u32>) -> Result<Who, Box<Reply>> {
+        let listed = self.policy().is_some_and(|p| p.user(user).is_some());
+        let now = self.now().as_second();
+        let records = jump_mfa::list(&self.second_factors, now).unwrap_or_default();
+        let mut sound = records.into_iter().filter_map(|(_, record)| record.ok());
+        let left = sound.find(|status| status.who.user == user && !listed);
+        left.map_or_else(|| self.person(user, uid), |status| Ok(status.who))
     }
 
     fn mfa_event(&self, kind: Kind, who: &Who, detail: &str) -> bool {
@@ -254,6 +282,8 @@ impl Jumpd {
             }
         }
         let now = self.now().as_second();
+        let replaces =
+            jump_mfa::status(&self.second_factors, &who, now).is_ok_and(|status| status.enrolled);
         let until = i64::try_from(seconds).map_or(i64::MAX, |s| now.saturating_add(s));
         let Ok(until) = Timestamp::from_second(until) else {
             return refused(
@@ -266,7 +296,11 @@ impl Jumpd {
             .reason(Reason::InvitationMade)
             .user(&who.user)
             .uid(who.uid)
-            .detail(&format!("may enrol at a login until {until}"));
+            .detail(&if replaces {
+                format!("may replace their authenticator at a login until {until}")
+            } else {
+                format!("may enrol at a login until {until}")
+            });
         if !self.announce(event) {
             return refused(
                 Reason::AuditFailed,
@@ -277,6 +311,7 @@ impl Jumpd {
             Ok(invitation) => Reply::Invitation {
                 invitation,
                 until_ms: until.as_millisecond(),
+                replaces,
             },
             Err(e) => broken(&who, &e),
         }
@@ -364,14 +399,18 @@ impl Jumpd {
             }
         }
         users.extend(strangers);
+        if let Some(policy) = &policy {
+            for user in &mut users {
+                user.unlisted = policy.user(&user.user).is_none();
+            }
+        }
         Reply::MfaStatus { users }
     }
 
     /// Forgets secret and recovery codes.
     pub(crate) fn mfa_reset(&self, user: &str, uid: Option<u32>) -> Reply {
         self.mfa_change(
-            user,
-            uid,
+            self.person_or_record(user, uid),
             Kind::MfaReset,
             "secret and recovery codes forgotten",
             |who| jump_mfa::reset(&self.second_factors, who).map(|_| Reply::Done),
@@ -381,8 +420,7 @@ impl Jumpd {
     /// Ends a lock-out.
     pub(crate) fn mfa_unlock(&self, user: &str, uid: Option<u32>) -> Reply {
         self.mfa_change(
-            user,
-            uid,
+            self.person(user, uid),
             Kind::MfaReset,
             "lock-out ended by an operator",
             |who| jump_mfa::unlock(&self.second_factors, who).map(|_| Reply::Done),
@@ -391,21 +429,25 @@ impl Jumpd {
 
     /// Ten new recovery codes; the old ones are void.
     pub(crate) fn mfa_recovery_codes(&self, user: &str, uid: Option<u32>) -> Reply {
-        self.mfa_change(user, uid, Kind::MfaEnrolled, "new recovery codes", |who| {
-            jump_mfa::new_recovery_codes(&self.second_factors, who)
-                .map(|codes| Reply::RecoveryCodes { codes })
-        })
+        self.mfa_change(
+            self.person(user, uid),
+            Kind::MfaEnrolled,
+            "new recovery codes",
+            |who| {
+                jump_mfa::new_recovery_codes(&self.second_factors, who)
+                    .map(|codes| Reply::RecoveryCodes { codes })
+            },
+        )
     }
 
     fn mfa_change(
         &self,
-        user: &str,
-        uid: Option<u32>,
+        person: Result<Who, Box<Reply>>,
         kind: Kind,
         detail: &str,
         change: impl FnOnce(&Who) -> Result<Reply, StoreError>,
     ) -> Reply {
-        let who = match self.person(user, uid) {
+        let who = match person {
             Ok(who) => who,
             Err(reply) => return *reply,
         };
@@ -423,6 +465,10 @@ fn broken(who: &Who, e: &StoreError) -> Reply {
     complain(&format!("second factor of {who}: {e}"));
     match e {
         StoreError::NotEnrolled(_) => refused(Reason::NotEnrolled, e.to_string()),
+        _ if reason(e) == Reason::OtherUsersRecord => refused(
+            Reason::OtherUsersRecord,
+            format!("{e}; {}", cure(e, &who.user)),
+        ),
         _ => refused(reason(e), e.to_string()),
     }
 }
@@ -436,6 +482,7 @@ fn describe(who: &Who, status: &Status, automation: bool) -> MfaUser {
         locked_until_ms: status.locked_until_ms,
         failures: status.failures,
         automation,
+        unlisted: false,
         totp: status.params,
         invited_until_ms: status.invited_until_ms,
         locks: status.locks.iter().map(describe_lock).collect(),
@@ -469,9 +516,13 @@ fn refused_record(who: &Who, e: &StoreError, automation: bool) -> MfaUser {
     let text = match why {
         Reason::NotPersisted => e.to_string(),
         Reason::SealingKeyMissing => {
-            format!("{e}; put back {}, or {}", paths::MFA_KEYS, cure(&who.user))
+            format!(
+                "{e}; put back {}, or {}",
+                paths::MFA_KEYS,
+                cure(e, &who.user)
+            )
         }
-        _ => format!("{e}; {}", cure(&who.user)),
+        _ => format!("{e}; {}", cure(e, &who.user)),
     };
     MfaUser {
         user: who.user.clone(),
@@ -481,6 +532,7 @@ fn refused_record(who: &Who, e: &StoreError, automation: bool) -> MfaUser {
         locked_until_ms: None,
         failures: 0,
         automation,
+        unlisted: false,
         totp: None,
         methods: Vec::new(),
         security_key: false,

@@ -406,6 +406,9 @@ pub enum Reply {
         invitation: Secret,
         /// Until when it holds.
         until_ms: i64,
+        /// Whether the user has an authenticator, which the new one replaces.
+        #[serde(default)]
+        replaces: bool,
     },
     /// New recovery codes, shown once.
     RecoveryCodes {
@@ -620,6 +623,9 @@ pub struct MfaUser {
     pub failures: u32,
     /// `mfa = "none"`.
     pub automation: bool,
+    /// Whether the policy does not know the user: one of a system group, or one who left.
+    #[serde(default)]
+    pub unlisted: bool,
     /// Second factors that the policy takes from this user.
     #[serde(default)]
     pub methods: Vec<Method>,

@@ -170,6 +170,8 @@ reasons! {
     RestoredRecord => "restored_record",
     /// The record of the second factor is of another host.
     ForeignRecord => "foreign_record",
+    /// The record of the second factor is another user's, who had this user id before.
+    OtherUsersRecord => "other_users_record",
     /// An invitation to enrol was made.
     InvitationMade => "invitation_made",
     /// The user enrolled by an invitation.

@@ -136,6 +136,7 @@ fn invite(jumpd: &Jumpd, user: &str, lasting: Duration, out: &mut Output) -> Ans
     let Reply::Invitation {
         invitation,
         until_ms,
+        replaces,
     } = jumpd.ask(&request)?
     else {
         return Err(Error::WrongAnswer);
@@ -150,10 +151,16 @@ fn invite(jumpd: &Jumpd, user: &str, lasting: Duration, out: &mut Output) -> Ans
     out.line(format_args!(
         "At the next login {user} types it in place of the code, and is shown a QR code there."
     ))?;
+    if replaces {
+        out.line(format_args!(
+            "{user} is enrolled: until then the present authenticator and recovery codes stay good, and then they are replaced."
+        ))?;
+    }
     out.json(&Invited {
         user: &user,
         invitation: &invitation,
         until_ms,
+        replaces,
     })?;
     Ok(Outcome::Yes)
 }
@@ -163,6 +170,8 @@ struct Invited<'a> {
     user: &'a str,
     invitation: &'a Secret,
     until_ms: i64,
+    /// Whether the user is enrolled already.
+    replaces: bool,
 }
 
 /// A user whom pam_jump would never ask: a slip of the pen, or somebody who logs in as before.
@@ -272,7 +281,7 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
 }
 
 /// Whether codes of an authenticator are taken from this user; an older jumpd does not say.
-pub(super) fn gives_codes(user: &MfaUser) -> bool {
+pub(crate) fn gives_codes(user: &MfaUser) -> bool {
     user.methods.is_empty() || user.methods.iter().any(|m| *m != Method::SecurityKey)
 }
 
@@ -301,6 +310,9 @@ fn state(user: &MfaUser, zone: &TimeZone) -> String {
     }
     if let Some(ms) = user.invited_until_ms {
         text.push_str(&format!(", invited until {}", time::show(ms, zone)));
+    }
+    if user.unlisted {
+        text.push_str(", not in the policy");
     }
     if let Some(ms) = user.locked_until_ms {
         text.push_str(&format!(", locked until {}", time::show(ms, zone)));
@@ -402,6 +414,7 @@ mod tests {
     #[test]
     fn every_state_has_its_words() {
         let mut user = MfaUser {
+            unlisted: false,
             user: "alice".into(),
             enrolled: false,
             pending: false,

@@ -469,3 +469,49 @@ fn an_invitation_ends_with_its_time_with_another_and_with_a_reset() {
     let now = host.jumpd.now().as_second();
     assert_eq!(jump_mfa::status(store, &bob, now).unwrap().failures, 1);
 }
+
+#[test]
+fn a_user_id_that_is_given_to_somebody_else_is_free_once_the_old_record_is_forgotten() {
+    let host = Host::with(&policy());
+    host.enrol(&who("alice", 70001));
+    // alice leaves, zoe comes.
+    host.take(&policy().replace("alice", "zoe"));
+    let zoe = who("zoe", 70001);
+    host.converse(&login(&zoe), &["123456"]);
+    assert_eq!(host.told(), "mfa.failed other_users_record");
+    let refused = |reply: Reply| match reply {
+        Reply::Refused { reason, message } => (reason, message),
+        other => panic!("{other:?}"),
+    };
+    let enrol = || {
+        host.jumpd
+            .mfa_enroll("zoe", None, false, Default::default())
+    };
+    let (reason, message) = refused(enrol());
+    assert_eq!(reason, Reason::OtherUsersRecord);
+    assert!(message.contains("jumpctl mfa reset alice"), "{message}");
+    let (reason, _) = refused(host.jumpd.mfa_reset("zoe", None));
+    assert_eq!(reason, Reason::OtherUsersRecord);
+    let states = || match host.jumpd.mfa_status(None) {
+        Reply::MfaStatus { users } => users,
+        other => panic!("{other:?}"),
+    };
+    let unlisted = |user: &jump_proto::MfaUser| user.unlisted.then(|| user.user.clone());
+    let left: Vec<_> = states().iter().filter_map(unlisted).collect();
+    assert_eq!(left, ["alice"]);
+    assert!(matches!(host.jumpd.mfa_reset("alice", None), Reply::Done));
+    assert_eq!(states().iter().filter_map(unlisted).count(), 0);
+    assert!(matches!(enrol(), Reply::Enrolment { .. }));
+}
+
+#[test]
+fn an_invitation_says_that_it_replaces_an_authenticator() {
+    let host = Host::with(&policy());
+    host.enrol(&who("alice", 70001));
+    let replaces = |user: &str| match host.jumpd.mfa_invite(user, None, 3600) {
+        Reply::Invitation { replaces, .. } => replaces,
+        other => panic!("{other:?}"),
+    };
+    assert!(replaces("alice"));
+    assert!(!replaces("bob"));
+}
