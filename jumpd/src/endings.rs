@@ -151,7 +151,7 @@ impl Jumpd {
 
     /// Strikes a session out and says so, with what it carried.
     fn close(&self, id: &SessionId, why: Reason) {
-        let Some(mut session) = self.sessions().remove(id) else {
+        let Some(mut session) = self.strike_out(id) else {
             return;
         };
         if let Some(guard) = &session.guard {

@@ -131,6 +131,7 @@ impl Jumpd {
                 session.gone_since = Some(Instant::now());
                 session.gone = true;
                 session.guard = None;
+                self.no_longer_open(&session.person(), id);
                 // Its guard keeps the same clock and may have been first.
                 if let Some((at, why)) = session.ends
                     && session.ending.is_none()

@@ -2,10 +2,12 @@
 
 use crate::connection;
 use crate::limits::Rate;
-use crate::sessions::{InsertError, Session};
-use crate::state::{Applicant, Jumpd, boot_ms, new_id, refused};
+use crate::mfa::person_of;
+use crate::sessions::Session;
+use crate::state::{Applicant, Jumpd, boot_ms, complain, new_id, refused};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
+use jump_mfa::{Opening, Who};
 use jump_policy::{Decision, Policy};
 use jump_proto::{Login, Reason, Reply, SessionId};
 use std::collections::BTreeMap;
@@ -38,6 +40,9 @@ pub(crate) fn is_same_person(policy: &Policy, login: &Login) -> bool {
         .user(&login.user)
         .is_none_or(|user| user.uid == login.uid)
 }
+
+/// For the admin.
+const UNCOUNTED: &str = "the user's sessions cannot be counted";
 
 fn most_sessions(policy: &Policy) -> usize {
     usize::try_from(policy.session().concurrent).unwrap_or(usize::MAX)
@@ -171,14 +176,21 @@ impl Jumpd {
                 ));
             }
         };
-        let live = self.sessions().count_of(&who.login.user);
-        if live >= most_sessions(&policy) {
-            return Err(Denial {
-                reason: Reason::TooManySessions,
-                rule: None,
-                detail: "",
-                message: too_many(live),
-            });
+        // Told early; that no more get in is seen to where a session opens.
+        match self.second_factors.open_sessions(&person_of(who)) {
+            Ok(open) if open >= most_sessions(&policy) => {
+                return Err(Denial {
+                    reason: Reason::TooManySessions,
+                    rule: None,
+                    detail: "",
+                    message: too_many(open),
+                });
+            }
+            Ok(_) => {}
+            Err(e) => {
+                complain(&format!("open sessions of {}: {e}", who.login.user));
+                return Err(Denial::new(Reason::NotPersisted, UNCOUNTED));
+            }
         }
         match policy.admit(&who.subject(&mfa), who.source.ip(), self.now()) {
             Decision::Allow { rule, .. } => Ok((rule, mfa)),
@@ -304,19 +316,26 @@ impl Jumpd {
         session.ends = session_end(&policy, &session, self.now());
         policy.hash().clone_into(&mut session.judged_by);
         let ends_ms = session.ends.map(|(at, _)| at);
-        let inserted = self.sessions().insert(session, most_sessions(&policy));
-        match inserted {
-            Ok(()) => {}
-            Err(InsertError::TooMany(live)) => {
-                return refuse(Reason::TooManySessions, "", too_many(live));
+        let person = person_of(&who);
+        let most = most_sessions(&policy);
+        match self.second_factors.open_session(&person, id.as_str(), most) {
+            Ok(Opening::Opened) => {}
+            Ok(Opening::TooMany { open }) => {
+                return refuse(Reason::TooManySessions, "", too_many(open));
             }
-            Err(InsertError::Io(e)) => {
-                return refuse(
-                    Reason::NotPersisted,
-                    &format!("the session cannot be written down: {e}"),
-                    BROKEN.to_owned(),
-                );
+            Err(e) => {
+                complain(&format!("open sessions of {person}: {e}"));
+                return refuse(Reason::NotPersisted, UNCOUNTED, BROKEN.to_owned());
             }
+        }
+        let inserted = self.sessions().insert(session);
+        if let Err(e) = inserted {
+            self.no_longer_open(&person, &id);
+            return refuse(
+                Reason::NotPersisted,
+                &format!("the session cannot be written down: {e}"),
+                BROKEN.to_owned(),
+            );
         }
         if let Some(mark) = mark {
             self.spend_mark(mark);
@@ -327,7 +346,7 @@ impl Jumpd {
             .policy()
             .is_some_and(|now| now.admit(&subject, who.source.ip(), self.now()).is_allow());
         if !still {
-            self.sessions().remove(&id);
+            self.strike_out(&id);
             return refuse(Reason::PolicyChanged, "", NOT_ALLOWED.to_owned());
         }
         Reply::Opened {
@@ -349,9 +368,23 @@ impl Jumpd {
         }
     }
 
+    /// Takes a session out of the books and the count.
+    pub(crate) fn strike_out(&self, id: &SessionId) -> Option<Session> {
+        let session = self.sessions().remove(id)?;
+        self.no_longer_open(&session.person(), id);
+        Some(session)
+    }
+
+    /// Whoever cannot be told counts one too many, which lets nobody in.
+    pub(crate) fn no_longer_open(&self, person: &Who, id: &SessionId) {
+        if let Err(e) = self.second_factors.close_session(person, id.as_str()) {
+            complain(&format!("open sessions of {person}: {e}"));
+        }
+    }
+
     /// The monitor could not place the guard: the session never was.
     pub(crate) fn session_failed(&self, id: &SessionId, detail: &str) {
-        let Some(session) = self.sessions().remove(id) else {
+        let Some(session) = self.strike_out(id) else {
             return;
         };
         self.note(

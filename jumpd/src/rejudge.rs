@@ -123,6 +123,7 @@ impl Jumpd {
     /// After a start: whatever an apply that was cut off left unjudged. Where
     /// nothing changed nothing is asked, since the resolver may not answer yet.
     pub(crate) fn resume(self: &Arc<Self>) {
+        self.count_again();
         let Some(policy) = self.policy() else {
             return;
         };
@@ -132,6 +133,16 @@ impl Jumpd {
             // Names may have to be looked up, and logins are served meanwhile.
             let jumpd = Arc::clone(self);
             aside(move || jumpd.rejudge());
+        }
+    }
+
+    /// Counts the sessions of an earlier jumpd that live on, however many a user has.
+    fn count_again(&self) {
+        for session in self.sessions().iter().filter(|s| s.gone_since.is_none()) {
+            let (person, id) = (session.person(), session.id.as_str());
+            if let Err(e) = self.second_factors.open_session(&person, id, usize::MAX) {
+                complain(&format!("open sessions of {person}: {e}"));
+            }
         }
     }
 

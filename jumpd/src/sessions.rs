@@ -9,6 +9,7 @@ use crate::limits::Rate;
 use crate::state::{boot_ms, given, now_ms};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
+use jump_mfa::Who;
 use jump_policy::Subject;
 use jump_proto::{Channel, FlowInfo, Push, Reason, SessionId, SessionInfo, Via};
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,14 @@ impl Session {
         })
     }
 
+    /// Whose it is.
+    pub(crate) fn person(&self) -> Who {
+        Who {
+            uid: self.uid,
+            user: self.user.clone(),
+        }
+    }
+
     /// What operators and the user see of it, with so many of its connections.
     #[must_use]
     pub(crate) fn info(&self, most_flows: usize) -> SessionInfo {
@@ -289,15 +298,6 @@ impl Asker {
     }
 }
 
-/// Why a session was not taken into the books.
-#[derive(Debug)]
-pub(crate) enum InsertError {
-    /// The user has this many, which is the most they may have.
-    TooMany(usize),
-    /// It cannot be written down.
-    Io(std::io::Error),
-}
-
 /// All live sessions.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -369,33 +369,18 @@ impl Sessions {
             .find(|s| s.guard.as_ref().is_some_and(|g| g.pid == pid))
     }
 
-    /// Sessions of `user` that are not over.
-    #[must_use]
-    pub(crate) fn count_of(&self, user: &str) -> usize {
-        self.by_id
-            .values()
-            .filter(|s| s.user == user && s.gone_since.is_none())
-            .count()
-    }
-
     /// How many there are.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Takes a new session into the books, where its user has fewer than `most`.
-    ///
-    /// Counted here, under the caller's lock: of many logins at once, no more get in.
+    /// Takes a new session into the books.
     ///
     /// # Errors
-    /// When the user has as many as they may, or it cannot be written down; then it is not in the books.
-    pub(crate) fn insert(&mut self, session: Session, most: usize) -> Result<(), InsertError> {
-        let live = self.count_of(&session.user);
-        if live >= most {
-            return Err(InsertError::TooMany(live));
-        }
-        self.write(&session).map_err(InsertError::Io)?;
+    /// When it cannot be written down; then it is not in the books.
+    pub(crate) fn insert(&mut self, session: Session) -> std::io::Result<()> {
+        self.write(&session)?;
         self.by_id.insert(session.id.clone(), session);
         Ok(())
     }
@@ -481,8 +466,8 @@ mod tests {
     fn a_restart_forgets_neither_a_session_nor_a_connection() {
         let state = tempfile::tempdir().unwrap();
         let mut before = Sessions::load(state.path()).unwrap();
-        before.insert(session(1), 8).unwrap();
-        before.insert(session(2), 8).unwrap();
+        before.insert(session(1)).unwrap();
+        before.insert(session(2)).unwrap();
         let id = SessionId::from_bytes([1; 16]);
         let flow = Flow {
             destination: "192.0.2.9:22".parse().unwrap(),
@@ -508,31 +493,13 @@ mod tests {
         let found = after.get(&id).unwrap();
         assert_eq!(found.flows[&u64::MAX].rule, "r");
         assert_eq!(found.ends, Some((5, Reason::MaxSession)));
-        assert_eq!(after.count_of("alice"), 1);
-    }
-
-    #[test]
-    fn a_user_has_no_more_sessions_than_allowed() {
-        let state = tempfile::tempdir().unwrap();
-        let mut books = Sessions::load(state.path()).unwrap();
-        books.insert(session(1), 2).unwrap();
-        books.insert(session(2), 2).unwrap();
-        assert!(matches!(
-            books.insert(session(3), 2),
-            Err(InsertError::TooMany(2))
-        ));
-        books
-            .get_mut(&SessionId::from_bytes([1; 16]))
-            .unwrap()
-            .gone_since = Some(Instant::now());
-        books.insert(session(3), 2).unwrap();
     }
 
     #[test]
     fn a_torn_record_is_no_session() {
         let state = tempfile::tempdir().unwrap();
         let mut before = Sessions::load(state.path()).unwrap();
-        before.insert(session(1), 8).unwrap();
+        before.insert(session(1)).unwrap();
         let path = before.path(&SessionId::from_bytes([1; 16]));
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {

@@ -151,11 +151,12 @@ impl Seat {
         Ok(seat)
     }
 
-    /// One prompt per login: a story says itself when it tries again.
+    /// One prompt per login: a story says itself when it tries again. But sshd does not listen for a moment when it
+    /// is reloaded, as after an edit that brings the first automation user.
     fn config(&self) -> String {
         format!(
             "Host *\n  IdentityFile ~/.ssh/id_ed25519\n  IdentitiesOnly yes\n  StrictHostKeyChecking yes\n\
-             Host bastion open stock fragile* weak\n  User {}\n  NumberOfPasswordPrompts 1\n\
+             Host bastion open stock fragile* weak\n  User {}\n  NumberOfPasswordPrompts 1\n  ConnectionAttempts 5\n\
              Host db1 db2 10.77.2.* fd77:2::*\n  User {TARGET_ACCOUNT}\n",
             self.name
         )

@@ -20,8 +20,9 @@ mod lock;
 use crate::envelope::{self, Envelope};
 use crate::host_id::HostId;
 use crate::keys::KeyRing;
+use crate::open_sessions::OpenSessions;
 use crate::record::{MAX_BYTES, Record, RecordError};
-use crate::store::{Change, PerUser, Resealed, Sealing, Store, StoreError, Who};
+use crate::store::{Change, Opening, PerUser, Resealed, Sealing, Store, StoreError, Who};
 use crate::watermark::{self, Watermark};
 use files::{Dir, Others};
 use identity::Identity;
@@ -38,6 +39,7 @@ pub struct FileStore {
     records: PathBuf,
     watermarks: PathBuf,
     inner: RwLock<Inner>,
+    sessions: OpenSessions,
 }
 
 /// What can change while the store is in use.
@@ -219,6 +221,7 @@ impl FileStore {
             records,
             watermarks,
             inner: RwLock::new(Inner { identity, keys }),
+            sessions: OpenSessions::default(),
         })
     }
 
@@ -452,5 +455,18 @@ impl Store for FileStore {
             inner.keys.keep_newest();
         }
         Ok(done)
+    }
+
+    fn open_session(&self, who: &Who, session: &str, most: usize) -> Result<Opening, StoreError> {
+        Ok(self.sessions.open(who, session, most))
+    }
+
+    fn close_session(&self, who: &Who, session: &str) -> Result<(), StoreError> {
+        self.sessions.close(who, session);
+        Ok(())
+    }
+
+    fn open_sessions(&self, who: &Who) -> Result<usize, StoreError> {
+        Ok(self.sessions.count(who))
     }
 }

@@ -137,6 +137,7 @@ pub type Change<'c> = dyn FnMut(&mut Option<Record>) -> Result<(), StoreError> +
 /// | put an authenticator in force, end a lock-out, new recovery codes | [`crate::begin_enrolment`] and its neighbours, one [`Store::change`] each |
 /// | forget a user, whatever is there | [`Store::forget`] |
 /// | new keys | [`Store::rekey`] |
+/// | count the sessions that a user has open | [`Store::open_session`], [`Store::close_session`] |
 pub trait Store: std::fmt::Debug + Send + Sync {
     /// Changes one user's record: nobody else reads it to change it until this
     /// returns, and what `change` left there is durable when this returns `Ok`.
@@ -196,6 +197,41 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// When `keys` lacks one that is in use, or a record could not be written; some are sealed anew then.
     fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError>;
+
+    /// Counts `session` among those that `who` has open, if there are fewer than `most`; one that is
+    /// counted already is not counted twice. Of many at once, no more get in.
+    ///
+    /// Sessions end with their host. A store of one host may forget them when jumpd ends, which opens
+    /// those anew that live on; one that several share keeps with each the host and for how long it counts
+    /// unless it is renewed.
+    ///
+    /// # Errors
+    /// When it cannot be counted; then it must not be opened.
+    fn open_session(&self, who: &Who, session: &str, most: usize) -> Result<Opening, StoreError>;
+
+    /// Counts `session` no more.
+    ///
+    /// # Errors
+    /// When that cannot be told to the store; it then counts on.
+    fn close_session(&self, who: &Who, session: &str) -> Result<(), StoreError>;
+
+    /// How many sessions `who` has open.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn open_sessions(&self, who: &Who) -> Result<usize, StoreError>;
+}
+
+/// What came of [`Store::open_session`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// It counts.
+    Opened,
+    /// The user has as many as they may.
+    TooMany {
+        /// How many that is.
+        open: usize,
+    },
 }
 
 /// What records are sealed with.
@@ -271,5 +307,14 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
     fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError> {
         (**self).rekey(keys)
+    }
+    fn open_session(&self, who: &Who, session: &str, most: usize) -> Result<Opening, StoreError> {
+        (**self).open_session(who, session, most)
+    }
+    fn close_session(&self, who: &Who, session: &str) -> Result<(), StoreError> {
+        (**self).close_session(who, session)
+    }
+    fn open_sessions(&self, who: &Who) -> Result<usize, StoreError> {
+        (**self).open_sessions(who)
     }
 }

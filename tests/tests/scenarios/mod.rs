@@ -88,7 +88,7 @@ stories! {
     beside policy::explain_says_what_the_guard_does,
     beside agreement::explain_pam_and_the_guard_agree,
     beside saving::every_save_comes_into_force,
-    beside saving::a_policy_that_cannot_be_read_names_its_cure,
+    elsewhere saving::a_policy_that_cannot_be_read_names_its_cure,
     beside layers::the_packaged_module_cannot_be_weakened,
     beside layers::landlock_alone_stops_every_tcp_connect,
     beside layers::the_filter_alone_stops_every_way,

@@ -76,52 +76,54 @@ pub(crate) fn every_save_comes_into_force(lab: &Lab) -> Result<()> {
 /// Given a policy that jumpd cannot read, then `apply`, `check` and `doctor` say why and what to do, at once, and the policy in force stays.
 pub(crate) fn a_policy_that_cannot_be_read_names_its_cure(lab: &Lab) -> Result<()> {
     const ASIDE: &str = "/etc/jump/aside.toml";
-    lab.with_policy_held(|good| {
-        let in_force = policy::hash(good);
-        let cases = [
-            ("chown root:root P && chmod 0600 P", "chown root:jumpd"),
-            ("chmod 0700 /etc/jump", "chmod 0750 /etc/jump"),
-            ("mv P A && ln -s A P", "symbolic link"),
-            ("rm P && ln -s /nonexistent P", "symbolic link"),
-            ("rm P && mkdir P", "directory"),
-            ("rm P && mkfifo P", "named pipe"),
-            ("rm P", "no such file"),
-        ];
-        for (damage, said) in cases {
-            let line = damage.replace('P', POLICY).replace('A', ASIDE);
-            lab.bastion.shell(&line).run()?.success()?;
-            let outcome = ["apply", "check", "doctor"]
-                .into_iter()
-                .try_for_each(|word| {
-                    let begun = Instant::now();
-                    let output = lab.jumpctl(word)?;
-                    let told = format!("{}{}", output.text(), output.stderr);
-                    ensure!(
-                        output.code() != 0,
-                        "{line}: {word} finds nothing wrong\n{told}"
-                    );
-                    ensure!(
-                        told.contains(said),
-                        "{line}: {word} does not say {said:?}\n{told}"
-                    );
-                    ensure!(
-                        begun.elapsed() < Duration::from_secs(10),
-                        "{word} took {:?}",
-                        begun.elapsed()
-                    );
-                    Ok(())
-                });
-            let status = lab.jumpctl("status --json")?.text();
-            let repair = format!("rm -rf {POLICY} {ASIDE}; chmod 0750 /etc/jump");
-            lab.bastion.shell(&repair).run()?.success()?;
-            lab.bastion.write(POLICY, good)?;
-            let cure = format!("chown root:jumpd {POLICY} && chmod 0640 {POLICY}");
-            lab.bastion.shell(&cure).run()?.success()?;
-            outcome?;
-            ensure!(status.contains(&in_force), "{line}: something changed");
-        }
-        wait_for("the cure to be noticed", || {
-            Ok(lab.jumpctl("check")?.code() == 0 && lab.jumpctl("apply")?.code() == 0)
+    lab.on_fragile_bastion(|bastion| {
+        bastion.with_policy_held(|good| {
+            let in_force = policy::hash(good);
+            let cases = [
+                ("chown root:root P && chmod 0600 P", "chown root:jumpd"),
+                ("chmod 0700 /etc/jump", "chmod 0750 /etc/jump"),
+                ("mv P A && ln -s A P", "symbolic link"),
+                ("rm P && ln -s /nonexistent P", "symbolic link"),
+                ("rm P && mkdir P", "directory"),
+                ("rm P && mkfifo P", "named pipe"),
+                ("rm P", "no such file"),
+            ];
+            for (damage, said) in cases {
+                let line = damage.replace('P', POLICY).replace('A', ASIDE);
+                bastion.shell(&line).run()?.success()?;
+                let outcome = ["apply", "check", "doctor"]
+                    .into_iter()
+                    .try_for_each(|word| {
+                        let begun = Instant::now();
+                        let output = bastion.jumpctl(word)?;
+                        let told = format!("{}{}", output.text(), output.stderr);
+                        ensure!(
+                            output.code() != 0,
+                            "{line}: {word} finds nothing wrong\n{told}"
+                        );
+                        ensure!(
+                            told.contains(said),
+                            "{line}: {word} does not say {said:?}\n{told}"
+                        );
+                        ensure!(
+                            begun.elapsed() < Duration::from_secs(10),
+                            "{word} took {:?}",
+                            begun.elapsed()
+                        );
+                        Ok(())
+                    });
+                let status = bastion.jumpctl("status --json")?.text();
+                let repair = format!("rm -rf {POLICY} {ASIDE}; chmod 0750 /etc/jump");
+                bastion.shell(&repair).run()?.success()?;
+                bastion.write(POLICY, good)?;
+                let cure = format!("chown root:jumpd {POLICY} && chmod 0640 {POLICY}");
+                bastion.shell(&cure).run()?.success()?;
+                outcome?;
+                ensure!(status.contains(&in_force), "{line}: something changed");
+            }
+            wait_for("the cure to be noticed", || {
+                Ok(bastion.jumpctl("check")?.code() == 0 && bastion.jumpctl("apply")?.code() == 0)
+            })
         })
     })
 }

@@ -45,6 +45,15 @@ impl Store for Counting<'_> {
     fn rekey(&self, keys: KeyRing) -> Result<Resealed, StoreError> {
         self.store.rekey(keys)
     }
+    fn open_session(&self, who: &Who, session: &str, most: usize) -> Result<Opening, StoreError> {
+        self.store.open_session(who, session, most)
+    }
+    fn close_session(&self, who: &Who, session: &str) -> Result<(), StoreError> {
+        self.store.close_session(who, session)
+    }
+    fn open_sessions(&self, who: &Who) -> Result<usize, StoreError> {
+        self.store.open_sessions(who)
+    }
 }
 
 /// Slow hashes of one question: all of them, and those with the record held.

@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::envelope::Envelope;
+use crate::open_sessions::OpenSessions;
 use crate::watermark::Watermark;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, RwLock};
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     host: HostId,
     keys: RwLock<KeyRing>,
     rows: Mutex<BTreeMap<u32, Row>>,
+    sessions: OpenSessions,
 }
 
 impl Default for Shared {
@@ -29,6 +31,7 @@ impl Default for Shared {
             host: HostId::random().unwrap(),
             keys: RwLock::new(keys()),
             rows: Mutex::default(),
+            sessions: OpenSessions::default(),
         }
     }
 }
@@ -168,5 +171,18 @@ impl Store for Shared {
         }
         self.keys.write().unwrap().keep_newest();
         Ok(done)
+    }
+
+    fn open_session(&self, who: &Who, session: &str, most: usize) -> Result<Opening, StoreError> {
+        Ok(self.sessions.open(who, session, most))
+    }
+
+    fn close_session(&self, who: &Who, session: &str) -> Result<(), StoreError> {
+        self.sessions.close(who, session);
+        Ok(())
+    }
+
+    fn open_sessions(&self, who: &Who) -> Result<usize, StoreError> {
+        Ok(self.sessions.count(who))
     }
 }

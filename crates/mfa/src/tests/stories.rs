@@ -40,6 +40,8 @@ stories! {
     every_combination_of_parameters_is_honoured,
     nothing_is_changed_for_a_user_without_a_record,
     zero_attempts_still_bear_the_first_wrong_code_only,
+    a_user_has_no_more_sessions_than_they_may,
+    of_many_sessions_at_once_no_more_get_in,
 }
 
 fn a_code_is_accepted_once(store: &dyn Store) {
@@ -391,4 +393,48 @@ fn zero_attempts_still_bear_the_first_wrong_code_only(store: &dyn Store) {
         verify(store, &alice(), &code(&key, NOW), NOW, &none).unwrap(),
         Verdict::Locked { .. }
     ));
+}
+
+fn a_user_has_no_more_sessions_than_they_may(store: &dyn Store) {
+    let open = |session: &str| store.open_session(&alice(), session, 2).unwrap();
+    assert_eq!(open("one"), Opening::Opened);
+    assert_eq!(open("two"), Opening::Opened);
+    // The same one again, as after a restart of who asks.
+    assert_eq!(open("two"), Opening::Opened);
+    assert_eq!(open("three"), Opening::TooMany { open: 2 });
+    store.close_session(&alice(), "three").unwrap();
+    assert_eq!(open("three"), Opening::TooMany { open: 2 });
+    store.close_session(&alice(), "one").unwrap();
+    assert_eq!(open("three"), Opening::Opened);
+    assert_eq!(store.open_sessions(&alice()).unwrap(), 2);
+    let bob = Who {
+        uid: 70002,
+        user: "bob".to_owned(),
+    };
+    assert_eq!(store.open_sessions(&bob).unwrap(), 0);
+    assert_eq!(
+        store.open_session(&bob, "one", 0).unwrap(),
+        Opening::TooMany { open: 0 }
+    );
+}
+
+fn of_many_sessions_at_once_no_more_get_in(store: &dyn Store) {
+    let start = std::sync::Barrier::new(32);
+    let opened = std::thread::scope(|threads| {
+        let one_of_them = |number: usize| {
+            start.wait();
+            store
+                .open_session(&alice(), &number.to_string(), 8)
+                .unwrap()
+                == Opening::Opened
+        };
+        let all: Vec<_> = (0..32)
+            .map(|number| threads.spawn(move || one_of_them(number)))
+            .collect();
+        all.into_iter()
+            .map(|one| one.join().unwrap())
+            .filter(|opened| *opened)
+            .count()
+    });
+    assert_eq!(opened, 8);
 }
