@@ -111,9 +111,9 @@ impl TypedCode {
 /// whom nothing is looked at: what is typed alone decides the cost, so the cost tells nothing of the user.
 ///
 /// # Errors
-/// When memory is short.
+/// When memory is short, or no turn came in time.
 pub fn as_if(typed: &str) -> Result<(), StoreError> {
-    let _turn = Turn::to_look_at(typed);
+    let _turn = Turn::to_look_at(typed)?;
     in_turn_as_if(typed)
 }
 

@@ -48,6 +48,12 @@ pub enum StoreError {
         /// How long was waited.
         waited: Duration,
     },
+    /// So many others typed something that takes long to look at that there was no turn in time.
+    #[error("too many recovery codes and invitations to look at; waited {} ms", waited.as_millis())]
+    Crowded {
+        /// How long was waited.
+        waited: Duration,
+    },
     /// Something is in the store that this program would not have put there.
     #[error("{path} {problem}: refusing to use it; move it away or restore a backup")]
     Untrusted {

@@ -2,10 +2,15 @@
 
 use crate::invitation::TypedInvitation;
 use crate::recovery::TypedCode;
+use crate::store::StoreError;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// So many typed texts are hashed at a time; the others wait for their turn.
 const MOST: usize = 4;
+/// For so long, in less than the three seconds that a login waits for an answer: who has gone shall not
+/// have used up a code.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();
@@ -16,17 +21,22 @@ pub(crate) struct Turn(());
 impl Turn {
     /// Waits for a turn if looking at `typed` takes one. What is typed alone decides, so waiting tells
     /// nothing of the user. Taken before a record is locked: nobody waits for it with a record in hand.
-    pub(crate) fn to_look_at(typed: &str) -> Option<Self> {
-        is_slow(typed).then(Self::take)
+    ///
+    /// # Errors
+    /// When it does not come in time.
+    pub(crate) fn to_look_at(typed: &str) -> Result<Option<Self>, StoreError> {
+        is_slow(typed).then(|| Self::take(PATIENCE)).transpose()
     }
 
-    fn take() -> Self {
-        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-        while *taken >= MOST {
-            taken = FREED.wait(taken).unwrap_or_else(PoisonError::into_inner);
+    fn take(patience: Duration) -> Result<Self, StoreError> {
+        let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = FREED.wait_timeout_while(taken, patience, |taken| *taken >= MOST);
+        let (mut taken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(StoreError::Crowded { waited: patience });
         }
         *taken += 1;
-        Self(())
+        Ok(Self(()))
     }
 }
 
@@ -53,14 +63,14 @@ mod tests {
     #[test]
     fn only_what_has_a_slow_form_takes_a_turn() {
         for quick in ["", "123456", "nonsense", "abcd-efgh-jkmn"] {
-            assert!(Turn::to_look_at(quick).is_none(), "{quick:?}");
+            assert!(Turn::to_look_at(quick).unwrap().is_none(), "{quick:?}");
         }
         for slow in [
             "abcd-efgh-jkmn-pqrs",
             "ABCD-efgh-jkmn-pqrs\r\n",
             "abcd-efgh-jkmn-pqrs-tuvw",
         ] {
-            assert!(Turn::to_look_at(slow).is_some(), "{slow:?}");
+            assert!(Turn::to_look_at(slow).unwrap().is_some(), "{slow:?}");
         }
     }
 
@@ -70,7 +80,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 * MOST {
                 scope.spawn(|| {
-                    let turn = Turn::to_look_at("abcd-efgh-jkmn-pqrs");
+                    let turn = Turn::to_look_at("abcd-efgh-jkmn-pqrs").unwrap();
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(20));
                     now.fetch_sub(1, Ordering::SeqCst);
@@ -80,5 +90,17 @@ mod tests {
         });
         let most = most.into_inner();
         assert!((1..=MOST).contains(&most), "{most} at a time");
+    }
+    #[test]
+    fn nobody_waits_longer_than_a_login_does() {
+        let taken: Vec<_> = (0..MOST)
+            .map(|_| Turn::take(Duration::from_secs(60)))
+            .collect();
+        assert!(matches!(
+            Turn::take(Duration::from_millis(20)),
+            Err(StoreError::Crowded { .. })
+        ));
+        drop(taken);
+        Turn::take(Duration::from_secs(60)).unwrap();
     }
 }

@@ -106,7 +106,7 @@ pub fn judge<S: Store + ?Sized>(
     now_unix_s: i64,
     limits: &Limits,
 ) -> Result<Judged, StoreError> {
-    let _turn = Turn::to_look_at(typed);
+    let _turn = Turn::to_look_at(typed)?;
     let (judged, looked) = store.update(who, |slot| {
         let (verdict, looked) = match slot.as_mut() {
             None => (Verdict::NotEnrolled, Looked::No),
