@@ -132,6 +132,15 @@ pub struct Admin<'l> {
 }
 
 impl Admin<'_> {
+    /// What is left of them when their bastion is gone: the seat, and the authenticator.
+    #[must_use]
+    pub fn go_home(self) -> (Seat, Option<Authenticator>) {
+        let authenticator = self.authenticator.map(Mutex::into_inner);
+        let authenticator =
+            authenticator.map(|inner| inner.unwrap_or_else(PoisonError::into_inner));
+        (self.seat, authenticator)
+    }
+
     /// Their name.
     #[must_use]
     pub fn name(&self) -> &str {

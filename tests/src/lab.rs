@@ -175,6 +175,14 @@ impl Lab {
         Machine::boot(&self.ground, &self.base, place)
     }
 
+    /// Boots a further host anew that has ended.
+    ///
+    /// # Errors
+    /// When it is still up, or does not come up.
+    pub fn once_more(&self, place: &Place) -> Result<Machine> {
+        Machine::boot_again(&self.ground, place)
+    }
+
     /// A further host of another kind. The tree must be there: from inside the lab there is no way to a mirror.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! through the sd_notify protocol: nothing is polled.
 
 use crate::base;
+use crate::dns::NAME_SERVER;
 use crate::ground::Ground;
 use crate::journal::Journal;
 use crate::network::{self, Place};
@@ -30,6 +31,9 @@ const SYSTEM_CALLS: &str = "pidfd_getfd process_vm_readv process_vm_writev proce
     io_uring_setup io_uring_enter io_uring_register bpf perf_event_open userfaultfd request_key";
 /// Generous: two cores may be shared with a compiler.
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where its file tree is mounted, in its directory.
+const ROOT: &str = "root";
 
 /// A running host.
 #[derive(Debug)]
@@ -60,8 +64,9 @@ impl Addresses {
             .copied()
             .collect();
         for address in &all {
+            let of_names = address.split('/').next() == Some(NAME_SERVER);
             ensure!(
-                !taken.contains(address),
+                !of_names && !taken.contains(address),
                 "{}: {address} is the address of another host that is up",
                 place.name
             );
@@ -84,11 +89,24 @@ impl Machine {
     /// # Errors
     /// When it does not come up, with the end of what its console said.
     pub fn boot(ground: &Ground, base: &Path, place: &Place) -> Result<Self> {
+        let root = overlay(&ground.directory().join(place.name), base)?;
+        furnish(&root, place).with_context(|| format!("cannot furnish {}", place.name))?;
+        Self::start(ground, place, root)
+    }
+
+    /// Boots one anew that has ended, with all that was on its disk. It ended as by a power failure.
+    ///
+    /// # Errors
+    /// When it is still up, or does not come up.
+    pub fn boot_again(ground: &Ground, place: &Place) -> Result<Self> {
+        let home = ground.directory().join(place.name);
+        fs::remove_file(home.join("notify"))?;
+        Self::start(ground, place, home.join(ROOT))
+    }
+
+    fn start(ground: &Ground, place: &Place, root: PathBuf) -> Result<Self> {
         let addresses = Addresses::take(place)?;
         let home = ground.directory().join(place.name);
-        let root = overlay(&home, base)?;
-        furnish(&root, place).with_context(|| format!("cannot furnish {}", place.name))?;
-
         let notify = home.join("notify");
         let socket = UnixDatagram::bind(&notify)?;
         socket.set_read_timeout(Some(BOOT_PATIENCE))?;
@@ -214,7 +232,7 @@ const HOST_KEYS: [&str; 2] = ["ed25519", "ecdsa"];
 
 /// The machine's file tree: the shared base below, its own changes above.
 fn overlay(home: &Path, base: &Path) -> Result<PathBuf> {
-    let parts = ["root", "upper", "work"].map(|part| home.join(part));
+    let parts = [ROOT, "upper", "work"].map(|part| home.join(part));
     for part in &parts {
         fs::create_dir_all(part)?;
     }

@@ -78,38 +78,38 @@ pub const OPEN: Place = Place {
 pub const FRAGILE: [Place; 6] = [
     Place {
         name: "fragile1",
-        addresses: &["10.77.1.51/24", "fd77:1::51/64"],
-        second: &["10.77.2.51/24", "fd77:2::51/64"],
+        addresses: &["10.77.1.61/24", "fd77:1::61/64"],
+        second: &["10.77.2.61/24", "fd77:2::61/64"],
         ..BASTION
     },
     Place {
         name: "fragile2",
-        addresses: &["10.77.1.52/24", "fd77:1::52/64"],
-        second: &["10.77.2.52/24", "fd77:2::52/64"],
+        addresses: &["10.77.1.62/24", "fd77:1::62/64"],
+        second: &["10.77.2.62/24", "fd77:2::62/64"],
         ..BASTION
     },
     Place {
         name: "fragile3",
-        addresses: &["10.77.1.53/24", "fd77:1::53/64"],
-        second: &["10.77.2.53/24", "fd77:2::53/64"],
+        addresses: &["10.77.1.63/24", "fd77:1::63/64"],
+        second: &["10.77.2.63/24", "fd77:2::63/64"],
         ..BASTION
     },
     Place {
         name: "fragile4",
-        addresses: &["10.77.1.54/24", "fd77:1::54/64"],
-        second: &["10.77.2.54/24", "fd77:2::54/64"],
+        addresses: &["10.77.1.64/24", "fd77:1::64/64"],
+        second: &["10.77.2.64/24", "fd77:2::64/64"],
         ..BASTION
     },
     Place {
         name: "fragile5",
-        addresses: &["10.77.1.55/24", "fd77:1::55/64"],
-        second: &["10.77.2.55/24", "fd77:2::55/64"],
+        addresses: &["10.77.1.65/24", "fd77:1::65/64"],
+        second: &["10.77.2.65/24", "fd77:2::65/64"],
         ..BASTION
     },
     Place {
         name: "fragile6",
-        addresses: &["10.77.1.56/24", "fd77:1::56/64"],
-        second: &["10.77.2.56/24", "fd77:2::56/64"],
+        addresses: &["10.77.1.66/24", "fd77:1::66/64"],
+        second: &["10.77.2.66/24", "fd77:2::66/64"],
         ..BASTION
     },
 ];

@@ -156,7 +156,7 @@ impl Seat {
     fn config(&self) -> String {
         format!(
             "Host *\n  IdentityFile ~/.ssh/id_ed25519\n  IdentitiesOnly yes\n  StrictHostKeyChecking yes\n\
-             Host bastion open stock fragile* weak\n  User {}\n  NumberOfPasswordPrompts 1\n  ConnectionAttempts 5\n\
+             Host bastion open stock fragile* weak power\n  User {}\n  NumberOfPasswordPrompts 1\n  ConnectionAttempts 5\n\
              Host db1 db2 10.77.2.* fd77:2::*\n  User {TARGET_ACCOUNT}\n",
             self.name
         )

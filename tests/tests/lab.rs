@@ -30,7 +30,7 @@ const FILTERS: &str = "JUMP_LAB_FILTERS";
 /// A file to which the names of those that fail are added.
 const RED: &str = "JUMP_LAB_RED";
 /// How many scenarios run side by side unless `--test-threads` says otherwise: most of them wait most of the time.
-const SIDE_BY_SIDE: usize = 5;
+const SIDE_BY_SIDE: usize = 4;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip_while(|word| word != DOCUMENT);
@@ -157,7 +157,7 @@ type Times = Arc<Mutex<Vec<(Duration, &'static str)>>>;
 /// What a run takes is what its slowest stories take: the dozen to look at first.
 #[expect(clippy::print_stderr, reason = "for who wants the lab quicker")]
 fn tell_slowest(times: &Times) {
-    const DOZEN: usize = if cfg!(any()) { 12 } else { 400 };
+    const DOZEN: usize = 12;
     let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
     times.sort_unstable_by(|one, other| other.cmp(one));
     for (time, name) in times.iter().take(DOZEN) {

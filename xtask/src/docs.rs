@@ -1,6 +1,6 @@
 //! Documents that are written from the code.
 
-use crate::{Outcome, cargo, root};
+use crate::{Outcome, lab, root};
 use std::path::PathBuf;
 
 /// The lists of the lab whose every row names its tests; the documents have the same names.
@@ -12,8 +12,7 @@ fn document(list: &str) -> PathBuf {
 
 /// A list as the tests have it.
 fn printed(list: &str) -> Result<String, String> {
-    let mut command = cargo(&["test", "--quiet", "--locked", "--package", "jump-lab"]);
-    command.args(["--test", "lab", "--", "--document", list]);
+    let mut command = lab::stories(&["--", "--document", list]);
     let output = command.stderr(std::process::Stdio::inherit()).output();
     let output = output.map_err(|e| format!("{command:?}: {e}"))?;
     if !output.status.success() {

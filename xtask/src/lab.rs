@@ -64,9 +64,10 @@ impl Parts {
     fn make() -> Result<Self, String> {
         let_them_watch();
         tools::install(For::Lab)?;
+        // The package comes after what is weakened.
+        let weakened = packages::weakened(PROFILE)?;
         let package = packages::deb(PROFILE)?;
         examples()?;
-        let weakened = packages::weakened(PROFILE)?;
         Ok(Self { package, weakened })
     }
 
@@ -90,9 +91,10 @@ impl Parts {
     }
 }
 
-/// The program that tells the scenarios and the attacks.
-fn stories(words: &[&str]) -> Command {
-    let mut command = cargo(&["test", "--quiet", "--locked", "--package", "jump-lab"]);
+/// The program that tells the scenarios and the attacks, built as with the unit tests: with `--package`
+/// its libraries would be compiled once more, because other features are asked of them.
+pub(crate) fn stories(words: &[&str]) -> Command {
+    let mut command = cargo(&["test", "--quiet", "--locked", "--workspace"]);
     command.args(["--test", "lab"]).args(words);
     command
 }
@@ -202,11 +204,14 @@ fn retell(name: &str, pipe: impl Read) {
 /// Builds the programs with which the lab attacks and logs in without sshd, which are in no package;
 /// the lab finds them where cargo puts them.
 fn examples() -> Outcome {
-    for (package, example) in [("jump-sys", "attack"), ("pam_jump", "pam-client")] {
-        let words = ["build", "--quiet", "--locked", "--package", package];
-        run(cargo(&words).args(["--example", example]))?;
-    }
-    Ok(())
+    run(
+        cargo(&["build", "--quiet", "--locked", "--workspace"]).args([
+            "--example",
+            "attack",
+            "--example",
+            "pam-client",
+        ]),
+    )
 }
 
 /// The releases that everything is shown on.

@@ -56,7 +56,7 @@ const ROWS: &[Row] = rows! {
         stopped by "the last accepted step is on disk before the answer; a record of another time or host is refused",
         tried by [],
         also by [
-            "tests": a32_a_clock_put_back_brings_no_code_back fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back,
+            "tests": a32_a_clock_put_back_brings_no_code_back fault_a_stepped_clock_ends_what_is_over_and_brings_nothing_back a_record_put_back_makes_no_used_code_good_again a_record_of_another_host_is_refused_and_does_not_open a_restored_bastion_takes_no_code_that_was_used a_reboot_forgets_what_was_remembered_and_nothing_else,
             "crates/mfa": h3_a_clock_stepped_back_brings_no_code_back h3_a_clock_behind_the_last_accepted_code_is_told h3_a_record_of_another_host_is_refused h3_yesterdays_record_is_refused_until_a_reset_and_a_new_enrolment,
         ];
 
@@ -65,14 +65,14 @@ const ROWS: &[Row] = rows! {
         tried by [],
         also by [
             "tests": fault_a_state_that_cannot_be_written_lets_nobody_in,
-            "crates/mfa": h4_what_cannot_be_kept_is_denied,
+            "crates/mfa": h4_what_cannot_be_kept_is_denied h4_whichever_call_fails_the_record_is_the_old_or_the_new_one,
         ];
 
     5: "a crash in the middle of a write spoils the secret",
         stopped by "a new file, flushed, renamed, and its directory flushed",
         tried by [],
         also by [
-            "crates/mfa": h5_a_killed_process_leaves_a_whole_record,
+            "crates/mfa": h5_a_killed_process_leaves_a_whole_record h5_killed_at_whichever_call_the_record_is_the_old_or_the_new_one,
         ];
 
     6: "`PAM_IGNORE` or success where something inside failed",

@@ -22,6 +22,7 @@ mod policy;
 mod records;
 mod revocation;
 mod saving;
+mod sealing;
 mod shell;
 
 /// One story.
@@ -58,7 +59,11 @@ stories! {
     elsewhere records::a_record_put_back_makes_no_used_code_good_again,
     beside records::a_record_of_another_host_is_refused_and_does_not_open,
     elsewhere records::a_restored_bastion_takes_no_code_that_was_used,
+    elsewhere records::a_reboot_forgets_what_was_remembered_and_nothing_else,
     elsewhere records::a_new_key_for_all_records_disturbs_nobody,
+    elsewhere sealing::a_rekey_that_is_cut_short_is_finished_by_the_next,
+    elsewhere sealing::a_restore_that_is_cut_short_is_done_by_the_next,
+    elsewhere sealing::a_key_that_does_not_open_lets_nobody_in,
     beside logins::a_recovery_code_is_good_once,
     beside logins::five_wrong_codes_lock_the_user_until_an_operator_unlocks,
     beside logins::without_an_enrolment_nobody_gets_in,

@@ -6,10 +6,13 @@ use jump_lab::authenticator::{Authenticator, seconds};
 use jump_lab::bastion::Bastion;
 use jump_lab::clock;
 use jump_lab::journal::Entry;
-use jump_lab::lab::Lab;
+use jump_lab::lab::{Lab, package};
+use jump_lab::network::{BASTION, Place};
 use jump_lab::process::Output;
-use jump_lab::story::PATIENCE;
+use jump_lab::seat::Seat;
+use jump_lab::story::{PATIENCE, wait_for};
 use std::fs;
+use std::sync::Arc;
 
 fn run(bastion: &Bastion, line: &str) -> Result<String> {
     Ok(bastion.shell(line).run()?.success()?.text())
@@ -204,6 +207,63 @@ fn nothing_leaks(bastion: &Bastion, ring: &str, admin: &Admin<'_>) -> Result<()>
                   ! find / -xdev -newer /run/before -type f -name '*core*' -not -path '/proc/*' -not -path '/sys/*' | grep ."),
     )?;
     run(bastion, "systemctl start jumpd.service")?;
+    Ok(())
+}
+
+/// A bastion whose power fails.
+const POWER: Place = Place {
+    name: "power",
+    addresses: &["10.77.1.42/24", "fd77:1::42/64"],
+    second: &["10.77.2.42/24", "fd77:2::42/64"],
+    ..BASTION
+};
+
+/// Given a host whose power fails, when it boots again, then a used code stays used and a lock-out goes on, what was remembered is forgotten, and the next code is good.
+pub(crate) fn a_reboot_forgets_what_was_remembered_and_nothing_else(lab: &Lab) -> Result<()> {
+    let machine = Arc::new(lab.another(&POWER)?);
+    lab.introduce(&machine)?;
+    let bastion = Bastion::new(machine)?;
+    bastion.install(&package()?)?;
+    bastion.edit_policy(|policy| policy.add_tables("remember", "[mfa]\nremember = \"8h\""))?;
+    let arrive = |name| lab.admin(name).at(&bastion).may_reach_databases().arrive();
+    let (hedvig, torvald) = (arrive("hedvig")?, arrive("torvald")?);
+    let used = hedvig.authenticator()?.code()?;
+    login(&bastion, &hedvig, &used)?.success()?;
+    // Within its time no code is asked for.
+    login(&bastion, &hedvig, "000000")?.success()?;
+    hedvig.event_where("mfa.skipped", |e| e.get("JUMP_REASON") == "remembered")?;
+    let wrong = torvald.authenticator()?.wrong_code();
+    for _ in 0..5 {
+        login(&bastion, &torvald, &wrong)?.failure()?;
+    }
+    torvald.event("mfa.locked")?;
+
+    let ((hedvig, hers), (torvald, his)) = (hedvig.go_home(), torvald.go_home());
+    let (mut hers, mut his) = (hers.context("enrolled")?, his.context("enrolled")?);
+    drop(bastion);
+    let bastion = Bastion::new(Arc::new(lab.once_more(&POWER)?))?;
+    let ready = "systemctl is-active jumpd.socket jump-guard.socket ssh.service";
+    wait_for("the bastion to be up again", || {
+        Ok(bastion.shell(ready).run()?.code() == 0)
+    })?;
+    let mark = bastion.journal.mark();
+    let login = |seat: &Seat, code: &str| {
+        let answering = seat.answering(&[code])?;
+        answering.ssh([POWER.name, "whoami"]).run()
+    };
+    login(&hedvig, &used)?.failure()?;
+    login(&torvald, &his.code()?)?.failure()?;
+    login(&hedvig, &hers.code()?)?.success()?;
+    for (user, kind, reason) in [
+        ("hedvig", "mfa.replayed", "replayed_code"),
+        ("torvald", "mfa.failed", "locked_out"),
+        ("hedvig", "mfa.ok", ""),
+    ] {
+        let told =
+            |e: &Entry| e.is(kind) && e.get("JUMP_USER") == user && e.get("JUMP_REASON") == reason;
+        let seen = bastion.journal.wait(mark, 1, PATIENCE, told);
+        ensure!(seen.len() == 1, "no {kind} {reason} of {user}");
+    }
     Ok(())
 }
 

@@ -42,7 +42,7 @@ fn within<T>(limit: Duration, what: &str, act: impl FnOnce() -> Result<T>) -> Re
 }
 
 /// Root logs in with a key, as before there was a jump server.
-fn root_logs_in(bastion: &Bastion, seat: &Seat) -> Result<()> {
+pub(crate) fn root_logs_in(bastion: &Bastion, seat: &Seat) -> Result<()> {
     append(bastion, "/root/.ssh/authorized_keys", seat.key())?;
     let root = format!("root@{}", bastion.place().name);
     let output = seat
