@@ -4,7 +4,8 @@
 //! recovery code, so that the form alone says which of the two is typed. Kept
 //! as an Argon2id hash with its end; shown once, to the operator.
 
-use crate::recovery::{HASH, LANES, MEMORY_KIB, PASSES, SALT, fill_grouped, is_grouped, slow_hash};
+use crate::recovery::{HASH, LANES, MEMORY_KIB, PASSES, SALT, fill_grouped, is_grouped};
+use crate::slow_hash::slow_hash;
 use crate::store::StoreError;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};

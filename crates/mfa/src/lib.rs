@@ -28,6 +28,7 @@ mod open_sessions;
 pub mod qr;
 mod record;
 mod recovery;
+mod slow_hash;
 mod store;
 mod throttle;
 mod totp;

@@ -8,9 +8,9 @@
 //! many users and against tables made beforehand; a salt per user does both,
 //! and an attempt then costs one Argon2 rather than ten.
 
+use crate::slow_hash::slow_hash;
 use crate::store::StoreError;
 use crate::turns::{self, Turn};
-use argon2::{Argon2, Version};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -56,27 +56,6 @@ pub(crate) fn fill_grouped(text: &mut [u8]) -> Result<(), StoreError> {
         };
     }
     Ok(())
-}
-
-#[cfg(test)]
-thread_local! {
-    /// How many this thread has made.
-    pub(crate) static SLOW_HASHES: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
-}
-
-/// Argon2id.
-pub(crate) fn slow_hash(
-    (memory_kib, passes, lanes): (u32, u32, u32),
-    salt: &[u8],
-    text: &[u8],
-) -> Result<Zeroizing<[u8; HASH]>, StoreError> {
-    #[cfg(test)]
-    SLOW_HASHES.set(SLOW_HASHES.get() + 1);
-    let params = argon2::Params::new(memory_kib, passes, lanes, Some(HASH))?;
-    let argon = Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params);
-    let mut hash = Zeroizing::new([0u8; HASH]);
-    argon.hash_password_into(text, salt, hash.as_mut())?;
-    Ok(hash)
 }
 
 /// What new codes cost: in this crate's own tests, which make thousands, next to nothing.

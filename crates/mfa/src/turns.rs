@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// So many typed texts are hashed at a time; the others wait for their turn.
-const MOST: usize = 4;
+pub(crate) const MOST: usize = 4;
 /// For so long, in less than the three seconds that a login waits for an answer: who has gone shall not
 /// have used up a code.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! What a typed text costs, and who waits for it.
 
 use super::*;
-use crate::recovery::SLOW_HASHES;
+use crate::slow_hash::SLOW_HASHES;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const SLOW: [&str; 2] = ["abcd-efgh-jkmn-pqrs", "abcd-efgh-jkmn-pqrs-tuvw"];
