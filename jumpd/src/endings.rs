@@ -4,7 +4,7 @@ use crate::activity::unannounced;
 use crate::login::session_end;
 use crate::rejudge::{set_end, too_slow};
 use crate::sessions::Session;
-use crate::state::{Applicant, Jumpd, boot_ms, elapsed_ms, now_ms, session_event};
+use crate::state::{Jumpd, boot_ms, elapsed_ms, now_ms, session_event};
 use jump_audit::{Event, Kind};
 use jump_mfa::Place;
 use jump_proto::{Push, Reason, Reply, SessionId};
@@ -190,36 +190,52 @@ impl Jumpd {
 
     /// Ends a session for an operator.
     pub(crate) fn kill(&self, id: &SessionId) -> Reply {
+        if self.end_by_hand(id, Reason::Operator, "", |_| true) {
+            return Reply::Done;
+        }
+        crate::state::refused(
+            Reason::NoSession,
+            "there is no such session; see jumpctl sessions list",
+        )
+    }
+
+    /// Ends a session because somebody asked for it; false where there is none, or not `theirs`.
+    pub(crate) fn end_by_hand(
+        &self,
+        id: &SessionId,
+        why: Reason,
+        detail: &str,
+        theirs: impl FnOnce(&Session) -> bool,
+    ) -> bool {
         let event = {
             let mut sessions = self.sessions();
-            let event = match sessions.get_mut(id) {
-                Some(session) if session.ending.is_some() => return Reply::Done,
-                Some(session) => end(session, Kind::SessionKilled, Reason::Operator),
-                None => {
-                    return crate::state::refused(
-                        Reason::NoSession,
-                        "there is no such session; see jumpctl sessions list",
-                    );
-                }
+            let Some(session) = sessions.get_mut(id).filter(|s| theirs(s)) else {
+                return false;
             };
+            if session.ending.is_some() {
+                return true;
+            }
+            let event = end(session, Kind::SessionKilled, why);
             sessions.save_ending();
             event
         };
-        self.note(event);
-        Reply::Done
+        self.note(if detail.is_empty() {
+            event
+        } else {
+            event.detail(detail)
+        });
+        true
     }
 
-    /// Ends every session of a user with this login's key from its place, because of what was done
-    /// there. Others of the user go on: whoever has another of the keys must not end them.
-    pub(crate) fn end_sessions_from(&self, who: &Applicant, why: Reason) {
-        let place = who.place();
+    /// Ends every session of a user from one place, because of what was done there. Others of the
+    /// user go on: whoever has another of the keys must not end them.
+    pub(crate) fn end_sessions_from(&self, uid: u32, place: &Place, why: Reason) {
         let mut events = Vec::new();
         {
             let mut sessions = self.sessions();
-            let theirs = sessions.iter_mut().filter(|s| {
-                let key = s.key_fingerprint.as_deref().unwrap_or_default();
-                s.uid == who.login.uid && Place::new(key, s.source.ip()) == place
-            });
+            let theirs = sessions
+                .iter_mut()
+                .filter(|s| s.uid == uid && s.place() == *place);
             for session in theirs.filter(|s| s.ending.is_none() && s.gone_since.is_none()) {
                 events.push(end(session, Kind::SessionExpired, why));
             }

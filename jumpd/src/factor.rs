@@ -30,7 +30,7 @@ const NO_COMES_AFTER: Duration = Duration::from_millis(250);
 /// The one prompt; the same for enrolled, unenrolled and locked users.
 const PROMPT: &str = "Verification code: ";
 /// The one answer to every kind of wrong.
-const NOT_ACCEPTED: &str =
+pub(crate) const NOT_ACCEPTED: &str =
     "Code not accepted. Each code works once: wait for the next one, then try again.";
 
 /// What came back from a prompt.
@@ -330,7 +330,13 @@ impl Jumpd {
         if let Some(detail) = methods::not_taken(policy, &who.login.user, typed.expose()) {
             return denied(Kind::MfaFailed, Reason::MfaMethod, &detail, NOT_ACCEPTED);
         }
-        match mfa::verify(self, policy, who, typed.expose()) {
+        match mfa::verify(
+            self,
+            policy,
+            &mfa::person_of(who),
+            &who.place(),
+            typed.expose(),
+        ) {
             mfa::Outcome::Invited => self.enrol_invited(talk, policy, who, id, typed),
             mfa::Outcome::Accepted { how, standing } => {
                 let step = self.accept(who, id, Kind::MfaOk, &how);
@@ -347,7 +353,7 @@ impl Jumpd {
                 let step = denied(kind, reason, &detail, NOT_ACCEPTED);
                 // Whoever guesses may hold a stolen key, and a session by it.
                 if kind == Kind::MfaLocked {
-                    self.end_sessions_from(who, Reason::LockedOut);
+                    self.end_sessions_from(who.login.uid, &who.place(), Reason::LockedOut);
                 }
                 step
             }

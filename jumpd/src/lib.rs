@@ -29,6 +29,7 @@ mod methods;
 mod mfa;
 mod names;
 mod operator;
+mod own;
 mod rejudge;
 mod remember;
 mod sealing;

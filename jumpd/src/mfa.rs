@@ -4,7 +4,7 @@ use crate::factor::Factor;
 use crate::state::{Applicant, Jumpd, complain, refused};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
-use jump_mfa::{Confirmation, Limits, RecordError, Status, StoreError, Verdict, Who};
+use jump_mfa::{Confirmation, Limits, Place, RecordError, Status, StoreError, Verdict, Who};
 use jump_policy::Policy;
 use jump_proto::{MfaLock, MfaProblem, MfaUser, Reason, Reply, Secret, TotpChoice, paths};
 
@@ -52,8 +52,13 @@ pub(crate) fn person_of(who: &Applicant) -> Who {
 }
 
 /// Verifies a typed code; the state is durable when this returns.
-pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &str) -> Outcome {
-    let person = person_of(who);
+pub(crate) fn verify(
+    jumpd: &Jumpd,
+    policy: &Policy,
+    person: &Who,
+    place: &Place,
+    typed: &str,
+) -> Outcome {
     let now = jumpd.now().as_second();
     let denied = |kind, reason, detail: String| Outcome::Denied {
         kind,
@@ -62,8 +67,8 @@ pub(crate) fn verify(jumpd: &Jumpd, policy: &Policy, who: &Applicant, typed: &st
     };
     let judged = jump_mfa::judge(
         &jumpd.second_factors,
-        &person,
-        &who.place(),
+        person,
+        place,
         typed,
         now,
         &limits(policy),
@@ -384,19 +389,7 @@ impl Jumpd {
         }
         let mut users = Vec::with_capacity(people.len());
         for who in people {
-            let automation = policy
-                .as_ref()
-                .is_some_and(|p| p.automation().contains(&who.user.as_str()));
-            match jump_mfa::status(&self.second_factors, &who, Timestamp::now().as_second()) {
-                Ok(status) => {
-                    let mut user = describe(&who, &status, automation);
-                    if let Some(policy) = &policy {
-                        taken(policy, &mut user);
-                    }
-                    users.push(user);
-                }
-                Err(e) => users.push(refused_record(&who, &e, automation)),
-            }
+            users.push(self.mfa_of(policy.as_deref(), &who));
         }
         users.extend(strangers);
         if let Some(policy) = &policy {
@@ -405,6 +398,21 @@ impl Jumpd {
             }
         }
         Reply::MfaStatus { users }
+    }
+
+    /// State of one person.
+    pub(crate) fn mfa_of(&self, policy: Option<&Policy>, who: &Who) -> MfaUser {
+        let automation = policy.is_some_and(|p| p.automation().contains(&who.user.as_str()));
+        match jump_mfa::status(&self.second_factors, who, Timestamp::now().as_second()) {
+            Ok(status) => {
+                let mut user = describe(who, &status, automation);
+                if let Some(policy) = policy {
+                    taken(policy, &mut user);
+                }
+                user
+            }
+            Err(e) => refused_record(who, &e, automation),
+        }
     }
 
     /// Forgets secret and recovery codes.

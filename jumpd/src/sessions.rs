@@ -9,7 +9,7 @@ use crate::limits::Rate;
 use crate::state::{boot_ms, given, now_ms};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
-use jump_mfa::Who;
+use jump_mfa::{Place, Who};
 use jump_policy::Subject;
 use jump_proto::{Channel, FlowInfo, Push, Reason, SessionId, SessionInfo, Via};
 use serde::{Deserialize, Serialize};
@@ -209,6 +209,11 @@ impl Session {
         }
     }
 
+    /// Where it comes from, as wrong codes are counted.
+    pub(crate) fn place(&self) -> Place {
+        place(self.key_fingerprint.as_deref(), self.source)
+    }
+
     /// What operators and the user see of it, with so many of its connections.
     #[must_use]
     pub(crate) fn info(&self, most_flows: usize) -> SessionInfo {
@@ -247,6 +252,10 @@ impl Session {
     }
 }
 
+fn place(key_fingerprint: Option<&str>, source: SocketAddr) -> Place {
+    Place::new(key_fingerprint.unwrap_or_default(), source.ip())
+}
+
 /// Who a session is: a copy outside the lock, since a decision may wait for the resolver.
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
@@ -267,6 +276,24 @@ impl Asker {
     pub(crate) fn opened_at(&self, now: Timestamp) -> Timestamp {
         let age = boot_ms().saturating_sub(self.opened_boot_ms).max(0);
         Timestamp::from_millisecond(now.as_millisecond().saturating_sub(age)).unwrap_or(now)
+    }
+
+    /// The session.
+    pub(crate) fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Whose it is.
+    pub(crate) fn person(&self) -> Who {
+        Who {
+            uid: self.uid,
+            user: self.user.clone(),
+        }
+    }
+
+    /// As [`Session::place`].
+    pub(crate) fn place(&self) -> Place {
+        place(self.key_fingerprint.as_deref(), self.source)
     }
 
     /// The session's user as the policy asks for it.

@@ -65,6 +65,10 @@ impl Jumpd {
                 targets: self.targets(&asker),
             },
             Request::Resolve { host, port } => self.resolve_for_shell(&asker, &host, port),
+            Request::OwnSessions => self.own_sessions(&asker),
+            Request::EndOwnSession { session } => self.end_own_session(&asker, &session),
+            Request::OwnMfa => self.own_mfa(&asker),
+            Request::OwnRecoveryCodes { code } => self.own_recovery_codes(&asker, &code),
             Request::ShellRefused { command } => {
                 self.note(
                     asker

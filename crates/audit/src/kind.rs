@@ -87,7 +87,7 @@ kinds! {
         outcome: Failure,
         subject: "Second factor refused",
         text: "What was typed is not a code of this user now, or the user has none, or is locked; with `no_answer` nothing was typed, and nothing is counted. `reason` says which. Someone who gets here holds the user's login key.",
-        fields: "reason user uid session src auth_method key_fp mfa policy detail",
+        fields: "reason user uid session src auth_method key_fp mfa sandbox policy detail",
     }
     /// Used code refused.
     MfaReplayed {
@@ -97,7 +97,7 @@ kinds! {
         outcome: Failure,
         subject: "Used code refused",
         text: "A right code was typed that had been used before. Either the user was quicker than the authenticator, or someone saw the code and tried it: ask the user. With `restored_record` or `foreign_record` nothing was compared: the user's record is an old copy, or of another host, with which used codes would be good again. Ask who restored it; `jumpctl mfa reset` and `jumpctl mfa enroll` give the user a new one.",
-        fields: "reason user uid session src auth_method key_fp mfa policy detail",
+        fields: "reason user uid session src auth_method key_fp mfa sandbox policy detail",
     }
     /// User locked after wrong codes.
     MfaLocked {
@@ -107,7 +107,7 @@ kinds! {
         outcome: Failure,
         subject: "User locked after wrong codes",
         text: "Too many wrong codes in a row; for `[mfa] lockout` of the policy, and longer if it happens again, no code that comes with this key from this address is looked at, and its sessions are ended. `jumpctl mfa status` shows what is locked out, `jumpctl mfa unlock` ends it early. Someone who gets here holds the user's login key.",
-        fields: "reason user uid session src auth_method key_fp mfa policy detail",
+        fields: "reason user uid session src auth_method key_fp mfa sandbox policy detail",
     }
     /// Second factor not asked for.
     MfaSkipped {
@@ -126,8 +126,8 @@ kinds! {
         severity: Notable,
         outcome: Success,
         subject: "Second factor enrolled",
-        text: "A new authenticator secret or new recovery codes were made for a user by an operator, or a waiting secret was confirmed. `invitation_made`: an operator made an invitation, and nobody is enrolled yet; `invitation_used`: the user enrolled with it at a login.",
-        fields: "reason user uid session src auth_method key_fp mfa policy detail",
+        text: "A new authenticator secret or new recovery codes were made for a user by an operator, or a waiting secret was confirmed. `user`: the user had new recovery codes made in the restricted shell, with a code of the authenticator. `invitation_made`: an operator made an invitation, and nobody is enrolled yet; `invitation_used`: the user enrolled with it at a login.",
+        fields: "reason user uid session src auth_method key_fp mfa sandbox policy detail",
     }
     /// Second factor reset.
     MfaReset {
@@ -199,14 +199,14 @@ kinds! {
         text: "A session reached its longest duration, its window closed, it was idle for too long, or the policy no longer allows it. Every process and connection of it was ended.",
         fields: "reason user uid session src key_fp mfa sandbox policy detail",
     }
-    /// Session ended by an operator.
+    /// Session ended by an operator or by its user.
     SessionKilled {
         word: "session.killed",
         id: "e613b0653ec643678558f15e57e1e51b",
         severity: Notable,
         outcome: Success,
-        subject: "Session ended by an operator",
-        text: "`jumpctl sessions kill` ended a session with every process and connection of it.",
+        subject: "Session ended by hand",
+        text: "A session was ended with every process and connection of it: by `jumpctl sessions kill` (`operator`), or by its user with `sessions end` in the restricted shell (`user`; `detail` says in which session).",
         fields: "reason user uid session src key_fp mfa sandbox policy detail",
     }
     /// Session told of its end.

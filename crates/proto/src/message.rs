@@ -255,6 +255,21 @@ pub enum Request {
         /// TCP port.
         port: u16,
     },
+    /// jump-shell: which sessions does this one's user have? Answered by [`Reply::OwnSessions`].
+    OwnSessions,
+    /// jump-shell: end a session of this one's user. Answered by [`Reply::Done`] or [`Reply::Refused`].
+    EndOwnSession {
+        /// Which.
+        session: SessionId,
+    },
+    /// jump-shell: second-factor state of this session's user. Answered by [`Reply::MfaStatus`] with one entry.
+    OwnMfa,
+    /// jump-shell: ten new recovery codes for this session's user, the old ones void. Answered by
+    /// [`Reply::RecoveryCodes`] or [`Reply::Refused`].
+    OwnRecoveryCodes {
+        /// A present code of the authenticator.
+        code: Secret,
+    },
     /// jump-shell: a command that is not its own was asked for and refused. Answered by [`Reply::Done`].
     ShellRefused {
         /// The text, as it came.
@@ -425,6 +440,15 @@ pub enum Reply {
         /// Some of them.
         sessions: Vec<SessionInfo>,
         /// Whether another message follows.
+        more: bool,
+    },
+    /// Live sessions of the user who asks.
+    OwnSessions {
+        /// The one that asks.
+        this: SessionId,
+        /// The sessions, oldest first, without their connections.
+        sessions: Vec<SessionInfo>,
+        /// Whether there are more than these.
         more: bool,
     },
     /// Every record is sealed with the first key.

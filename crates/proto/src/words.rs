@@ -216,6 +216,8 @@ reasons! {
     PolicyChanged => "policy_changed",
     /// An operator asked for it.
     Operator => "operator",
+    /// The user asked for it, in the restricted shell.
+    User => "user",
     /// The user hung up, or the target did.
     ClosedByPeer => "closed_by_peer",
     /// The guard is gone.

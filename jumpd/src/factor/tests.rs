@@ -1,5 +1,6 @@
 //! Conversations over a real store and a real socket pair.
 
+mod own;
 mod timing;
 
 use super::*;
@@ -299,7 +300,8 @@ fn a_remembered_code_is_worth_nothing_after_a_reset_an_enrolment_or_a_lock_out()
         mfa::verify(
             &host.jumpd,
             &host.jumpd.policy().unwrap(),
-            &there,
+            &mfa::person_of(&there),
+            &there.place(),
             "no code",
         );
     }

@@ -109,7 +109,8 @@ fn h15_the_work_behind_a_no_does_differ() {
             mfa::verify(
                 &host.jumpd,
                 &host.jumpd.policy().unwrap(),
-                &applicant,
+                person,
+                &applicant.place(),
                 "no code",
             );
             times.push(began.elapsed());
