@@ -5,6 +5,9 @@ use crate::words::{self, WordsError};
 /// Longest host name that DNS can hold (RFC 1035 section 2.3.4).
 const HOST_MAX: usize = 255;
 
+/// Digits of a session's name.
+const SESSION_MAX: usize = 32;
+
 /// What the user may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -20,6 +23,23 @@ pub(crate) enum Command {
         /// For a program.
         json: bool,
     },
+    /// Which sessions do I have?
+    Sessions {
+        /// For a program.
+        json: bool,
+    },
+    /// End one of mine.
+    EndSession {
+        /// Its name, or the beginning of it.
+        session: String,
+    },
+    /// What second factor do I have?
+    Mfa {
+        /// For a program.
+        json: bool,
+    },
+    /// New recovery codes, the old ones void.
+    RecoveryCodes,
     /// Relay standard input and output to a target.
     Connect {
         /// Name or address literal; jumpd resolves it.
@@ -51,6 +71,12 @@ impl Command {
             ["targets", "--json"] => Some(Self::Targets { json: true }),
             ["whoami"] => Some(Self::Whoami { json: false }),
             ["whoami", "--json"] => Some(Self::Whoami { json: true }),
+            ["sessions"] => Some(Self::Sessions { json: false }),
+            ["sessions", "--json"] => Some(Self::Sessions { json: true }),
+            ["sessions", "end", name] => end_session(name),
+            ["mfa"] => Some(Self::Mfa { json: false }),
+            ["mfa", "--json"] => Some(Self::Mfa { json: true }),
+            ["mfa", "recovery-codes"] => Some(Self::RecoveryCodes),
             ["connect", host, port] => connect(host, port),
             _ => None,
         };
@@ -58,6 +84,13 @@ impl Command {
             hint: hint(line, None),
         })
     }
+}
+
+fn end_session(name: &str) -> Option<Command> {
+    let digits = name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    ((1..=SESSION_MAX).contains(&name.len()) && digits).then(|| Command::EndSession {
+        session: name.to_owned(),
+    })
 }
 
 fn connect(host: &str, port: &str) -> Option<Command> {
@@ -86,10 +119,14 @@ fn hint(line: &[u8], error: Option<WordsError>) -> Option<&'static str> {
         "rsync" => Some(
             "to copy files go through the jump server, as in: rsync -e 'ssh -J BASTION' FILE TARGET:",
         ),
-        "git" | "git-upload-pack" | "git-receive-pack" | "git-upload-archive" => {
-            Some("to reach a repository go through the jump server, with: ProxyJump BASTION")
-        }
+        "git" | "git-upload-pack" | "git-receive-pack" | "git-upload-archive" => Some(
+            "to reach a repository go through the jump server, as in: GIT_SSH_COMMAND='ssh -J BASTION' git clone TARGET:REPOSITORY",
+        ),
         "connect" => Some("it is written: connect HOST PORT"),
+        "sessions" => Some(
+            "it is written: sessions, sessions --json, or sessions end SESSION with the beginning of a name of that list",
+        ),
+        "mfa" => Some("it is written: mfa, mfa --json, or mfa recovery-codes"),
         "whoami" | "targets" => Some("it takes no argument but --json"),
         "help" | "exit" => Some("it takes no argument"),
         _ if error == Some(WordsError::TooLong) => Some("it is longer than any command here"),
@@ -112,6 +149,21 @@ mod tests {
             ("exit", Command::Exit),
             ("whoami", Command::Whoami { json: false }),
             (" targets  --json ", Command::Targets { json: true }),
+            ("sessions", Command::Sessions { json: false }),
+            (
+                "sessions end 07070707070707070707070707070707",
+                Command::EndSession {
+                    session: "07070707070707070707070707070707".into(),
+                },
+            ),
+            (
+                "sessions end 07",
+                Command::EndSession {
+                    session: "07".into(),
+                },
+            ),
+            ("mfa", Command::Mfa { json: false }),
+            ("mfa recovery-codes", Command::RecoveryCodes),
             ("connect db1.example.internal 22", connect),
             (
                 "connect 2001:db8::1 443",
@@ -139,9 +191,12 @@ mod tests {
             "internal-sftp",
             "/usr/lib/openssh/sftp-server",
             "rsync --server -e.LsfxCIvu . x",
+            "git-upload-pack '/x'",
+            "git-receive-pack x.git",
         ] {
             let hint = Command::parse(line.as_bytes()).unwrap_err().hint.unwrap();
             assert!(hint.contains("-J BASTION"), "{hint}");
+            assert!(!hint.contains('\n'), "{hint}");
         }
         let scp = Command::parse(b"scp -t x; sh").unwrap_err().hint.unwrap();
         assert!(scp.contains("-J BASTION"), "{scp}");
@@ -170,6 +225,14 @@ mod tests {
         "whoami --help",
         "whoami --json --json",
         "targets x",
+        "sessions end",
+        "sessions end xyz",
+        "sessions end 07070707070707070707070707070707 x",
+        "sessions end 070707070707070707070707070707070",
+        "sessions kill 07070707070707070707070707070707",
+        "mfa enroll",
+        "mfa recovery-codes 123456",
+        "mfa --json recovery-codes",
         "help me",
         "exit 0",
         "scp -t /tmp/x",

@@ -6,6 +6,10 @@ This is the jump server's own shell. It runs nothing but:
 
   targets [--json]     where you may go now, by which rule, until when
   whoami [--json]      who you are here, since when and until when
+  sessions [--json]    your sessions here
+  sessions end SESSION end one of them
+  mfa [--json]         your second factor: what you have, recovery codes left, lock-outs
+  mfa recovery-codes   new recovery codes, at a terminal and for a code of your authenticator
   connect HOST PORT    relay standard input and output to a target (for ProxyCommand)
   help                 this text
   exit                 leave

@@ -9,22 +9,30 @@
 //! this program only asks, and prints the answer with every control character
 //! made visible.
 //!
-//! Exit status: 0 done, 1 failed or not answered, 126 not a command of this shell.
+//! Exit status: 0 done, 1 refused, failed or not answered, 2 it needs a terminal, 126 not a command of this shell.
 
 #![forbid(unsafe_code)]
 
 mod clock;
 mod command;
+mod complete;
 mod connect;
+mod editor;
 mod environment;
 mod help;
 mod interactive;
 mod invocation;
 mod jumpd;
+mod keys;
+mod mine;
 mod print;
+mod reader;
 mod relay;
 pub mod sandbox;
 mod session;
+mod style;
+mod table;
+mod terminal;
 mod text;
 mod warning;
 mod whoami;
@@ -40,6 +48,7 @@ use environment::Environment;
 use invocation::Invocation;
 use jumpd::Jumpd;
 use session::{Outcome, Session};
+use style::Style;
 
 /// Runs the shell for `arguments` (the program's own name first), asking jumpd at `socket`.
 ///
@@ -63,7 +72,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, socket: impl AsRef<Pat
         Ok(prepared) => prepared,
         Err(error) => return unconfined(&error),
     };
-    let mut session = Session::new(Jumpd::new(socket.as_ref()), prepared);
+    let term = environment.term.as_deref();
+    let style = Style::wanted(term, environment.no_color, prepared.output_is_terminal);
+    let is_capable = style::is_capable(term);
+    let jumpd = Jumpd::new(socket.as_ref());
+    let mut session = Session::new(jumpd, prepared, style, is_capable);
     let outcome = match invocation {
         Invocation::Interactive => interactive::run(&mut session),
         Invocation::Command(line) => session.once(&line),

@@ -3,12 +3,16 @@
 use crate::command::{Command, NotACommand};
 use crate::connect;
 use crate::jumpd::Jumpd;
+use crate::mine;
 use crate::print;
+use crate::reader::{Input, Reader};
 use crate::sandbox::Prepared;
+use crate::style::Style;
 use crate::text::{shown, shown_bytes};
 use crate::whoami;
 use jiff::Timestamp;
-use jump_proto::{Reach, Reply, Request, SessionInfo};
+use jump_proto::{MfaUser, Reach, Reply, Request, Secret, SessionId, SessionInfo};
+use std::time::Duration;
 
 /// How much of a refused command goes into the audit trail, in bytes.
 const REFUSED_MAX: usize = 1024;
@@ -19,6 +23,9 @@ const SHOWN_MAX: usize = 120;
 /// Where jumpd, or the way to it, gives no usable answer.
 const UNANSWERED: &str = "The jump server cannot answer now; please try again in a moment.";
 
+/// Nobody types at a prompt for longer (the same as at a login).
+const TYPING: Duration = Duration::from_secs(150);
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -28,6 +35,8 @@ pub(crate) enum Outcome {
     Failed,
     /// It is not a command of this shell.
     Refused,
+    /// It needs a person at a terminal.
+    NeedsTerminal,
     /// It was the last: `exit`, or a relay that has ended.
     Left {
         /// Whether it ended well.
@@ -41,6 +50,7 @@ impl Outcome {
         match self {
             Self::Done | Self::Left { well: true } => 0,
             Self::Failed | Self::Left { well: false } => 1,
+            Self::NeedsTerminal => 2,
             Self::Refused => 126,
         }
     }
@@ -51,12 +61,37 @@ impl Outcome {
 pub(crate) struct Session {
     jumpd: Jumpd,
     prepared: Prepared,
+    style: Style,
+    /// Whether the terminal lets a line be edited.
+    edits: bool,
 }
 
 impl Session {
     /// A session that asks `jumpd` and has all else it needs in `prepared`.
-    pub(crate) fn new(jumpd: Jumpd, prepared: Prepared) -> Self {
-        Self { jumpd, prepared }
+    pub(crate) fn new(jumpd: Jumpd, prepared: Prepared, style: Style, is_capable: bool) -> Self {
+        let edits = is_capable && prepared.terminal.is_some();
+        Self {
+            jumpd,
+            prepared,
+            style,
+            edits,
+        }
+    }
+
+    /// How answers look.
+    pub(crate) fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Whether lines are edited here, and not by the kernel.
+    pub(crate) fn edits(&self) -> bool {
+        self.edits
+    }
+
+    /// Columns of the terminal; 0 where nobody knows.
+    pub(crate) fn width(&self) -> usize {
+        let terminal = self.prepared.terminal.as_ref();
+        terminal.map_or(0, |terminal| terminal.width())
     }
 
     /// Open files and facts that were taken before the confinement.
@@ -74,15 +109,15 @@ impl Session {
         // it nothing is done (an event is written before the thing happens).
         let text = String::from_utf8_lossy(line).into_owned();
         match self.info(Some(text)) {
-            Some(info) => self.run(&command, Some(&info), &mut Vec::new()),
+            Some(info) => self.run(&command, Some(&info), &mut Reader::default()),
             None => Outcome::Failed,
         }
     }
 
-    /// Runs one line of an interactive session; `typed` is what came after it: a relay takes it along.
-    pub(crate) fn line(&mut self, line: &[u8], typed: &mut Vec<u8>) -> Outcome {
+    /// Runs one line of an interactive session; `reader` has what came after it: a relay takes it along.
+    pub(crate) fn line(&mut self, line: &[u8], reader: &mut Reader) -> Outcome {
         match Command::parse(line) {
-            Ok(command) => self.run(&command, None, typed),
+            Ok(command) => self.run(&command, None, reader),
             Err(NotACommand { hint }) => self.refuse(line, hint),
         }
     }
@@ -103,6 +138,24 @@ impl Session {
         }
     }
 
+    /// The same, for Tab: no word to the user where there is no answer.
+    pub(crate) fn reach_if_told(&mut self) -> Vec<Reach> {
+        match self.jumpd.ask(&Request::Targets) {
+            Ok(Reply::Targets { targets }) => targets,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The names of the user's sessions, for Tab.
+    pub(crate) fn own_sessions_if_told(&mut self) -> Vec<String> {
+        match self.jumpd.ask(&Request::OwnSessions) {
+            Ok(Reply::OwnSessions { sessions, .. }) => {
+                sessions.into_iter().map(|s| s.session.into()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Tells jumpd that the user is typing; a jumpd that is away counts that otherwise.
     pub(crate) fn is_active(&mut self) {
         let _told = self.jumpd.ask(&Request::Active);
@@ -117,18 +170,18 @@ impl Session {
         &mut self,
         command: &Command,
         info: Option<&SessionInfo>,
-        typed: &mut Vec<u8>,
+        reader: &mut Reader,
     ) -> Outcome {
         match command {
             Command::Help => answered(Some(crate::help::TEXT.to_owned())),
             Command::Exit => Outcome::Left { well: true },
             Command::Targets { json } => {
-                let clock = self.prepared.clock.clone();
+                let (clock, style) = (self.prepared.clock.clone(), self.style);
                 answered(self.reach().map(|reach| {
                     if *json {
                         whoami::as_json(&reach)
                     } else {
-                        whoami::targets(&reach, &clock)
+                        whoami::targets(&reach, &clock, style)
                     }
                 }))
             }
@@ -141,15 +194,133 @@ impl Session {
                     if *json {
                         whoami::as_json(&info)
                     } else {
-                        whoami::card(&info, &self.prepared, Timestamp::now())
+                        whoami::card(&info, &self.prepared, Timestamp::now(), self.style)
                     }
                 }))
             }
-            Command::Connect { host, port } => self.connect(host, *port, typed),
+            Command::Sessions { json } => answered(self.sessions(*json)),
+            Command::EndSession { session } => self.end_session(session),
+            Command::Mfa { json } => {
+                let answer = self.second_factor().map(|user| {
+                    if *json {
+                        whoami::as_json(&user)
+                    } else {
+                        let clock = &self.prepared.clock;
+                        mine::second_factor(&user, clock, Timestamp::now(), self.style)
+                    }
+                });
+                answered(answer)
+            }
+            Command::RecoveryCodes => self.recovery_codes(reader),
+            Command::Connect { host, port } => self.connect(host, *port, reader),
         }
     }
 
-    fn connect(&mut self, host: &str, port: u16, typed: &mut Vec<u8>) -> Outcome {
+    /// The user's own sessions, laid out.
+    fn sessions(&mut self, json: bool) -> Option<String> {
+        match self.ask(&Request::OwnSessions)? {
+            Reply::OwnSessions { sessions, .. } if json => Some(whoami::as_json(&sessions)),
+            Reply::OwnSessions {
+                this,
+                sessions,
+                more,
+            } => {
+                let clock = &self.prepared.clock;
+                Some(mine::sessions(&sessions, &this, more, clock, self.style))
+            }
+            other => complain_of(&other),
+        }
+    }
+
+    fn end_session(&mut self, name: &str) -> Outcome {
+        let Some(session) = self.named(name) else {
+            return Outcome::Failed;
+        };
+        let question = Request::EndOwnSession {
+            session: session.clone(),
+        };
+        match self.ask(&question) {
+            Some(Reply::Done) => answered(Some(format!("Session {session} is being ended.\n"))),
+            Some(other) => answered(complain_of(&other)),
+            None => Outcome::Failed,
+        }
+    }
+
+    /// The one session of the user's whose name begins so; the user is told where there is none, or several.
+    fn named(&mut self, beginning: &str) -> Option<SessionId> {
+        // A whole name is for jumpd to know or not.
+        if let Ok(session) = beginning.parse() {
+            return Some(session);
+        }
+        let mut fitting = match self.ask(&Request::OwnSessions)? {
+            Reply::OwnSessions { sessions, .. } => sessions
+                .into_iter()
+                .map(|session| session.session)
+                .filter(|name| name.as_str().starts_with(beginning)),
+            other => return complain_of(&other),
+        };
+        match (fitting.next(), fitting.next()) {
+            (Some(one), None) => Some(one),
+            (None, _) => {
+                print::complain(&format!(
+                    "No session of yours begins with {beginning}; \"sessions\" lists yours."
+                ));
+                None
+            }
+            (Some(_), Some(_)) => {
+                print::complain(&format!(
+                    "More than one session of yours begins with {beginning}; please write more of its name."
+                ));
+                None
+            }
+        }
+    }
+
+    fn second_factor(&mut self) -> Option<MfaUser> {
+        match self.ask(&Request::OwnMfa)? {
+            Reply::MfaStatus { users } => users.into_iter().next(),
+            other => complain_of(&other),
+        }
+    }
+
+    /// New recovery codes, for whoever is at the terminal and has the authenticator.
+    fn recovery_codes(&mut self, reader: &mut Reader) -> Outcome {
+        if self.prepared.terminal.is_none() {
+            print::complain(
+                "New recovery codes are shown at a terminal only: ssh -t BASTION mfa recovery-codes",
+            );
+            return Outcome::NeedsTerminal;
+        }
+        let Some(code) = self.typed_code(reader) else {
+            print::complain("No code was typed, so nothing has changed.");
+            return Outcome::Failed;
+        };
+        match self.ask(&Request::OwnRecoveryCodes { code }) {
+            Some(Reply::RecoveryCodes { codes }) => {
+                answered(Some(mine::recovery_codes(&codes, self.style)))
+            }
+            Some(other) => answered(complain_of(&other)),
+            None => Outcome::Failed,
+        }
+    }
+
+    /// Asks for a code of the authenticator, which is not shown; none where nothing is typed.
+    fn typed_code(&mut self, reader: &mut Reader) -> Option<Secret> {
+        let terminal = self.prepared.terminal.as_ref()?;
+        terminal.read_hidden();
+        print::answer("Code of your authenticator now: ");
+        let input = reader.next(self.prepared.signals.as_ref(), TYPING);
+        terminal.restore();
+        print::answer("\n");
+        let Input::Line(line) = input else {
+            return None;
+        };
+        let typed = String::from_utf8(line).ok()?;
+        let typed = Secret::new(typed.trim().to_owned());
+        (!typed.expose().is_empty()).then_some(typed)
+    }
+
+    fn connect(&mut self, host: &str, port: u16, reader: &mut Reader) -> Outcome {
         let question = Request::Resolve {
             host: host.to_owned(),
             port,
@@ -170,7 +341,7 @@ impl Session {
             }
         };
         self.jumpd.hang_up();
-        match self.prepared.relay(&socket, std::mem::take(typed)) {
+        match self.prepared.relay(&socket, reader.take_waiting()) {
             Ok(()) => Outcome::Left { well: true },
             Err(error) => {
                 print::complain(&format!("{} port {port}: {error}.", shown(host)));

@@ -50,7 +50,8 @@ pub(crate) fn ascii_json(json: &str) -> String {
     out
 }
 
-fn is_unsafe(c: char) -> bool {
+/// Whether a terminal would obey `c`, hide it, or put it elsewhere.
+pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

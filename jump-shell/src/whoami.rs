@@ -2,6 +2,8 @@
 
 use crate::clock::Clock;
 use crate::sandbox::Prepared;
+use crate::style::Style;
+use crate::table::{fact, table};
 use crate::text::{ascii_json, shown};
 use jiff::Timestamp;
 use jump_proto::{FlowInfo, Reach, Reason, SessionInfo, Via};
@@ -19,6 +21,7 @@ pub(crate) fn greeting(
     reach: &[Reach],
     clock: &Clock,
     now: Timestamp,
+    style: Style,
 ) -> String {
     let mut out = String::new();
     match info.ends_ms {
@@ -38,14 +41,19 @@ pub(crate) fn greeting(
         ),
     }
     line!(out, "");
-    out.push_str(&targets(reach, clock));
+    out.push_str(&targets(reach, clock, style));
     line!(out, "");
     line!(out, "\"help\" lists the commands, \"exit\" leaves.");
     out
 }
 
 /// Everything that is known of the session.
-pub(crate) fn card(info: &SessionInfo, prepared: &Prepared, now: Timestamp) -> String {
+pub(crate) fn card(
+    info: &SessionInfo,
+    prepared: &Prepared,
+    now: Timestamp,
+    style: Style,
+) -> String {
     let clock = &prepared.clock;
     let until = info.ends_ms.map_or_else(
         || "no set end".to_owned(),
@@ -57,34 +65,25 @@ pub(crate) fn card(info: &SessionInfo, prepared: &Prepared, now: Timestamp) -> S
         },
     );
     let mut out = String::new();
-    line!(
-        out,
-        "user           {} (uid {})",
-        shown(&info.user),
-        info.uid
-    );
-    line!(out, "session        {}", info.session);
-    line!(
-        out,
-        "from           {} port {}",
-        info.source.ip(),
-        info.source.port()
-    );
-    line!(out, "since          {}", clock.say(info.opened_ms));
-    line!(out, "until          {until}");
-    line!(out, "second factor  {}", shown(&info.mfa));
+    let mut say = |label: &str, value: &str| fact(&mut out, style, label, value);
+    say("user", &format!("{} (uid {})", shown(&info.user), info.uid));
+    say("session", info.session.as_str());
+    let source = info.source;
+    say("from", &format!("{} port {}", source.ip(), source.port()));
+    say("since", &clock.say(info.opened_ms));
+    say("until", &until);
+    say("second factor", &shown(&info.mfa));
     if let Some(key) = &info.key_fingerprint {
-        line!(out, "key            {}", shown(key));
+        say("key", &shown(key));
     }
-    line!(
-        out,
-        "confinement    session: {}; shell: {}",
-        shown(&info.sandbox),
-        prepared.layers
+    let (session, shell) = (shown(&info.sandbox), &prepared.layers);
+    say(
+        "confinement",
+        &format!("session: {session}; shell: {shell}"),
     );
     for (at, flow) in info.flows.iter().enumerate() {
         let label = if at == 0 { "connections" } else { "" };
-        line!(out, "{label:<14} {}", connection(flow, clock));
+        say(label, &connection(flow, clock));
     }
     out
 }
@@ -104,7 +103,7 @@ fn connection(flow: &FlowInfo, clock: &Clock) -> String {
 }
 
 /// The table of `targets`.
-pub(crate) fn targets(reach: &[Reach], clock: &Clock) -> String {
+pub(crate) fn targets(reach: &[Reach], clock: &Clock, style: Style) -> String {
     if reach.is_empty() {
         return "There is no target that you may reach now.\n".to_owned();
     }
@@ -120,7 +119,7 @@ pub(crate) fn targets(reach: &[Reach], clock: &Clock) -> String {
                 .map_or_else(|| "no set end".to_owned(), |until| clock.say(until)),
         ]
     }));
-    table(&rows)
+    table(&rows, style)
 }
 
 fn ways(reach: &Reach) -> String {
@@ -134,26 +133,6 @@ fn ways(reach: &Reach) -> String {
         .map(Via::as_str)
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        line!(out, "{}", cells.join("  ").trim_end());
-    }
-    out
 }
 
 /// The answer as one line of JSON, in printable ASCII.
@@ -194,6 +173,7 @@ mod tests {
         let table = targets(
             &[reach("databases", None), reach("x", Some(0))],
             &Clock::of_host(),
+            Style::default(),
         );
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 3);
@@ -209,7 +189,11 @@ mod tests {
 
     #[test]
     fn names_of_the_policy_cannot_steer_the_terminal() {
-        let table = targets(&[reach("a\u{1b}[2Jb", None)], &Clock::of_host());
+        let table = targets(
+            &[reach("a\u{1b}[2Jb", None)],
+            &Clock::of_host(),
+            Style::default(),
+        );
         assert!(!table.contains('\u{1b}'), "{table:?}");
     }
 

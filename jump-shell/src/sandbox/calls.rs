@@ -20,6 +20,11 @@ const TO_TARGET: i32 = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 /// The timeouts that are 64 bits wide everywhere (asm-generic/socket.h); libc names only the older.
 const SO_RCVTIMEO_NEW: i32 = 66;
 const SO_SNDTIMEO_NEW: i32 = 67;
+/// What tcsetattr(3) asks for, at once and without waiting; the older where a kernel lacks the newer.
+const SET_MODES: i32 = libc::TCSETS2 as i32;
+const SET_MODES_OLD: i32 = libc::TCSETS as i32;
+/// What tcgetwinsize(3) asks for.
+const WINDOW_SIZE: i32 = libc::TIOCGWINSZ as i32;
 
 macro_rules! rules {
     ($($(#[$for:meta])* $call:ident $([$($test:ident($($of:expr),+)),+])* => $why:literal;)*) => {
@@ -55,6 +60,8 @@ pub const SHELL: &[Rule] = rules! {
     SYS_recvmsg => "answers of jumpd";
     SYS_setsockopt [is(1, SOL_SOCKET), is(2, SO_RCVTIMEO_NEW)] [is(1, SOL_SOCKET), is(2, SO_SNDTIMEO_NEW)] [is(1, SOL_SOCKET), is(2, SO_RCVTIMEO)] [is(1, SOL_SOCKET), is(2, SO_SNDTIMEO)] [is(1, SOL_SOCKET), is(2, SO_KEEPALIVE)] [is(1, IPPROTO_TCP), is(2, TCP_NODELAY)] => "no wait for jumpd without end; no delay of keystrokes, no dead target unnoticed";
     SYS_getsockopt [is(1, SOL_SOCKET), is(2, SO_ERROR)] => "what became of a connection that was begun";
+
+    SYS_ioctl [is(1, SET_MODES)] [is(1, SET_MODES_OLD)] [is(1, WINDOW_SIZE)] => "a terminal passes on every key while a line is edited, shows no code, and has a width; nothing else of it (TIOCSTI would type for the user)";
 
     SYS_rt_sigprocmask => "giving Ctrl-C its usual meaning back for a relay";
     SYS_prctl [is(0, PR_SET_NO_NEW_PRIVS)] => "asked for again, whether it holds or not, before the second list";

@@ -18,6 +18,7 @@ mod privileges;
 
 use crate::clock::Clock;
 use crate::relay::{Kind, Relay, RelayError, User};
+use crate::terminal::Terminal;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fd::{AsFd, OwnedFd};
@@ -60,9 +61,11 @@ pub(crate) struct Prepared {
     pub(crate) clock: Clock,
     /// Layers in force, as `seccomp+landlock7`.
     pub(crate) layers: String,
-    /// Whether a person sits at both ends.
-    pub(crate) terminal: bool,
-    /// Where Ctrl-C arrives, in an interactive session on a terminal.
+    /// The terminal, where a person sits at both ends.
+    pub(crate) terminal: Option<Terminal>,
+    /// Whether answers go to a terminal.
+    pub(crate) output_is_terminal: bool,
+    /// Where Ctrl-C and a new size of the window arrive, in an interactive session on a terminal.
     pub(crate) signals: Option<SignalFd>,
     input: Kind,
     output: Kind,
@@ -77,9 +80,8 @@ pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, Sandbo
     privileges::forbid_tracing()?;
     // The name that ps(1) shows; a start from /proc/self/exe would show "exe".
     rustix::thread::set_name(c"jump-shell").map_err(SandboxError::call("name"))?;
-    let terminal = rustix::termios::isatty(rustix::stdio::stdin())
-        && rustix::termios::isatty(rustix::stdio::stdout());
-    let signals = if interactive && terminal {
+    let terminal = Terminal::of_user();
+    let signals = if interactive && terminal.is_some() {
         Some(keyboard_signals()?)
     } else {
         None
@@ -91,6 +93,7 @@ pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, Sandbo
         clock: Clock::of_host(),
         layers: String::new(),
         terminal,
+        output_is_terminal: rustix::termios::isatty(rustix::stdio::stdout()),
         signals,
         input: files::kind(rustix::stdio::stdin()),
         output: files::kind(rustix::stdio::stdout()),
@@ -105,8 +108,8 @@ pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, Sandbo
     Ok(prepared)
 }
 
-/// Keyboard signals become something to read: Ctrl-C begins a new line instead
-/// of ending the session, and no signal handler runs.
+/// The terminal's signals become something to read: Ctrl-C begins a new line instead
+/// of ending the session, another size draws the line anew, and no signal handler runs.
 fn keyboard_signals() -> Result<SignalFd, SandboxError> {
     let failed = |errno: nix::Error| SandboxError::Call {
         what: "signalfd",
@@ -118,9 +121,14 @@ fn keyboard_signals() -> Result<SignalFd, SandboxError> {
 }
 
 fn keyboard() -> SigSet {
-    [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP]
-        .into_iter()
-        .collect()
+    [
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTSTP,
+        Signal::SIGWINCH,
+    ]
+    .into_iter()
+    .collect()
 }
 
 impl Prepared {

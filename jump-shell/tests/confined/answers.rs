@@ -1,9 +1,9 @@
 //! What the shell answers, and what it refuses.
 
 use crate::Tests;
-use crate::fake::{Answer, Fake, friendly, info, reach};
+use crate::fake::{Answer, Fake, friendly, info, other_session, reach};
 use crate::shell::{run, run_typed, shell, wait_until, worked};
-use jump_proto::{Reach, Reason, Reply, Request, SessionInfo};
+use jump_proto::{MfaUser, Reach, Reason, Reply, Request, SessionInfo};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +15,10 @@ pub(crate) fn tests() -> Tests {
         who_am_i,
         where_may_i_go,
         answers_for_a_program_are_json,
+        which_sessions_have_i,
+        one_of_mine_is_ended,
+        what_second_factor_have_i,
+        recovery_codes_need_a_terminal,
         help_tells_the_way_through,
         the_wish_is_announced_before_it_is_answered,
         everything_else_is_refused_and_written_down,
@@ -95,6 +99,93 @@ fn answers_for_a_program_are_json() {
     assert_eq!(parsed[0].rule, reach().rule);
 }
 
+fn which_sessions_have_i() {
+    let jumpd = Fake::friendly();
+    let said = run(&jumpd.socket(), "sessions");
+    assert_eq!((said.status, said.err.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", said.out);
+    assert!(lines[0].starts_with("SESSION"), "{}", said.out);
+    assert!(
+        lines[1].starts_with("07070707070707070707070707070707  10.1.2.3")
+            && lines[1].ends_with("  this one"),
+        "{}",
+        said.out
+    );
+    assert!(
+        lines[2].starts_with("08080808080808080808080808080808") && lines[2].ends_with("  3"),
+        "{}",
+        said.out
+    );
+    let said = run(&jumpd.socket(), "sessions --json");
+    let parsed: Vec<SessionInfo> = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(parsed[1].session, other_session().session);
+}
+
+fn one_of_mine_is_ended() {
+    let jumpd = Fake::friendly();
+    let wish = format!("sessions end {}", other_session().session);
+    let said = run(&jumpd.socket(), &wish);
+    assert_eq!((said.status, said.err.as_str()), (Some(0), ""));
+    assert!(said.out.ends_with("is being ended.\n"), "{}", said.out);
+    let said = run(
+        &jumpd.socket(),
+        "sessions end 09090909090909090909090909090909",
+    );
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""));
+    assert!(
+        said.err.contains("You have no session of that name"),
+        "{}",
+        said.err
+    );
+    // The beginning of a name will do, where it is of one only.
+    let said = run(&jumpd.socket(), "sessions end 08");
+    assert_eq!((said.status, said.err.as_str()), (Some(0), ""));
+    for (beginning, answer) in [
+        ("0", "More than one session"),
+        ("ff", "No session of yours"),
+    ] {
+        let said = run(&jumpd.socket(), &format!("sessions end {beginning}"));
+        assert_eq!((said.status, said.out.as_str()), (Some(1), ""));
+        assert!(said.err.contains(answer), "{}", said.err);
+    }
+    // What is no session's name is no command, and nothing is asked of jumpd but to note it.
+    let said = run(&jumpd.socket(), "sessions end x");
+    assert_eq!(said.status, Some(126));
+    assert!(said.err.contains("sessions end SESSION"), "{}", said.err);
+    assert_eq!(jumpd.refused(), ["sessions end x"]);
+}
+
+fn what_second_factor_have_i() {
+    let jumpd = Fake::friendly();
+    let said = run(&jumpd.socket(), "mfa");
+    assert_eq!((said.status, said.err.as_str()), (Some(0), ""));
+    assert!(said.out.contains("recovery codes 8 left"), "{}", said.out);
+    let said = run(&jumpd.socket(), "mfa --json");
+    let parsed: MfaUser = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(parsed.recovery_codes_left, 8);
+}
+
+fn recovery_codes_need_a_terminal() {
+    let jumpd = Fake::friendly();
+    let said = run(&jumpd.socket(), "mfa recovery-codes");
+    assert_eq!((said.status, said.out.as_str()), (Some(2), ""));
+    assert!(
+        said.err
+            .contains("at a terminal only: ssh -t BASTION mfa recovery-codes"),
+        "{}",
+        said.err
+    );
+    let said = run_typed(&jumpd.socket(), b"mfa recovery-codes\n123456\n");
+    assert_eq!(said.out, "");
+    assert!(
+        jumpd
+            .asked()
+            .iter()
+            .all(|asked| !asked.contains("Recovery"))
+    );
+}
+
 fn help_tells_the_way_through() {
     let jumpd = Fake::friendly();
     let said = run(&jumpd.socket(), "help");
@@ -102,6 +193,8 @@ fn help_tells_the_way_through() {
         "targets",
         "whoami",
         "connect HOST PORT",
+        "sessions end SESSION",
+        "mfa recovery-codes",
         "ssh -J",
         "scp -J",
         "rsync",

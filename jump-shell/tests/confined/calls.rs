@@ -21,7 +21,7 @@ use rustix::process::DumpableBehavior;
 use std::ffi::OsString;
 use std::hint::black_box;
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
@@ -64,6 +64,7 @@ pub(crate) fn tests() -> Tests {
         the_relay_may_nothing_that_the_shell_may_not,
         arguments_are_looked_at,
         other_architectures_die,
+        nothing_is_typed_into_a_terminal,
         a_panic_passes,
     ]);
     tests
@@ -101,7 +102,7 @@ const OTHERS: &[&str] = &[
     "socketpair",
     "bind",
     "listen",
-    "ioctl",
+    "ioctl:TCGETS",
     "sendmsg",
     "pipe2",
     "fcntl:F_GETFL",
@@ -131,6 +132,7 @@ const ONLY_SHELL: &[&str] = &[
     "setsockopt:linger",
     "getsockopt:type",
     "prctl:dumpable",
+    "ioctl",
 ];
 
 /// The child's whole life: prepare, install, call, end.
@@ -325,7 +327,18 @@ fn prepared(call: &str) -> Box<dyn FnOnce()> {
         "socketpair" => Box::new(|| ignore(stream_pair())),
         "bind" => Box::new(move || ignore(rustix::net::bind(left, &address))),
         "listen" => Box::new(move || ignore(rustix::net::listen(left, 1))),
-        "ioctl" => Box::new(move || ignore(black_box(rustix::termios::isatty(reader.as_fd())))),
+        "ioctl" => {
+            let pty: &'static _ = Box::leak(Box::new(nix::pty::openpty(None, None).unwrap()));
+            let modes = rustix::termios::tcgetattr(&pty.slave).unwrap();
+            Box::new(move || {
+                let now = rustix::termios::OptionalActions::Now;
+                rustix::termios::tcsetattr(&pty.slave, now, &modes).unwrap();
+                rustix::termios::tcgetwinsize(&pty.slave).unwrap();
+            })
+        }
+        "ioctl:TCGETS" => Box::new(move || {
+            ignore(black_box(rustix::termios::tcgetattr(reader)));
+        }),
         "pipe2" => Box::new(|| ignore(rustix::pipe::pipe())),
         "chdir" => Box::new(|| ignore(std::env::set_current_dir("/"))),
         "unlink" => Box::new(|| ignore(std::fs::remove_file("/nonexistent"))),
@@ -438,6 +451,23 @@ fn other_architectures_die() {
             libc::SECCOMP_RET_KILL_PROCESS,
             "{}",
             rule.name
+        );
+    }
+}
+
+/// Attack: a program at a terminal types for the user, into whatever reads that terminal next.
+fn nothing_is_typed_into_a_terminal() {
+    for request in [
+        libc::TIOCSTI,
+        libc::TIOCLINUX,
+        libc::TIOCSCTTY,
+        libc::TCSETSF,
+    ] {
+        let arguments = [0, request, 0, 0, 0, 0];
+        assert_eq!(
+            verdict(SHELL, libc::SYS_ioctl, arguments, ARCH),
+            libc::SECCOMP_RET_KILL_PROCESS,
+            "{request:#x}"
         );
     }
 }

@@ -1,6 +1,9 @@
 //! A jumpd that says what the test wants it to say.
 
-use jump_proto::{Channel, Reach, Reason, Reply, Request, SessionId, SessionInfo, Via};
+use jump_proto::{
+    Channel, Method, MfaUser, Reach, Reason, Reply, Request, Secret, SessionId, SessionInfo,
+    TotpParams, Via,
+};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
@@ -124,7 +127,28 @@ pub(crate) fn friendly(question: &Request) -> Reply {
         Request::Resolve { .. } => Reply::Addresses {
             addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         },
-        Request::ShellRefused { .. } => Reply::Done,
+        Request::OwnSessions => Reply::OwnSessions {
+            this: info().session,
+            sessions: vec![info(), other_session()],
+            more: false,
+        },
+        Request::OwnMfa => Reply::MfaStatus {
+            users: vec![second_factor()],
+        },
+        Request::OwnRecoveryCodes { code } if code.expose() == CODE => Reply::RecoveryCodes {
+            codes: vec![Secret::new("abcd-efgh-jkmn-pqrs".into())],
+        },
+        Request::OwnRecoveryCodes { .. } => Reply::Refused {
+            reason: Reason::WrongCode,
+            message: "Code not accepted.".into(),
+        },
+        Request::EndOwnSession { session } if *session != other_session().session => {
+            Reply::Refused {
+                reason: Reason::NoSession,
+                message: "You have no session of that name; \"sessions\" lists yours.".into(),
+            }
+        }
+        Request::EndOwnSession { .. } | Request::ShellRefused { .. } => Reply::Done,
         Request::Ends | Request::Active => Reply::Ends {
             ends_ms: None,
             reason: None,
@@ -156,6 +180,40 @@ pub(crate) fn info() -> SessionInfo {
         bytes_sent: 0,
         bytes_received: 0,
         idle_ms: None,
+    }
+}
+
+/// Another session of hers.
+pub(crate) fn other_session() -> SessionInfo {
+    SessionInfo {
+        session: SessionId::from_bytes([8; 16]),
+        source: "10.1.2.4:51123".parse().unwrap(),
+        flow_count: 3,
+        ..info()
+    }
+}
+
+/// The code that her authenticator shows.
+pub(crate) const CODE: &str = "123456";
+
+/// Her second factor.
+fn second_factor() -> MfaUser {
+    MfaUser {
+        user: "alice".into(),
+        enrolled: true,
+        pending: false,
+        recovery_codes_left: 8,
+        locked_until_ms: None,
+        failures: 0,
+        automation: false,
+        unlisted: false,
+        methods: vec![Method::Totp, Method::Recovery],
+        security_key: false,
+        totp: Some(TotpParams::default()),
+        invited_until_ms: None,
+        locks: Vec::new(),
+        clock_behind_s: None,
+        problem: None,
     }
 }
 

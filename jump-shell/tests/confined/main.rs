@@ -18,6 +18,7 @@ mod answers;
 mod broken;
 mod calls;
 mod confinement;
+mod editing;
 mod fake;
 mod guarded;
 mod relay;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         broken::tests(),
         calls::tests(),
         confinement::tests(),
+        editing::tests(),
         guarded::tests(),
         relay::tests(),
         terminal::tests(),

@@ -24,23 +24,37 @@ pub(crate) fn tests() -> Tests {
 }
 
 /// A terminal with a shell on it.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
-    keyboard: Option<std::fs::File>,
+    pub(crate) keyboard: Option<std::fs::File>,
     screen: Arc<Mutex<String>>,
-    jumpd: Fake,
+    pub(crate) jumpd: Fake,
 }
 
 impl Terminal {
+    /// One that leaves editing to the kernel.
     fn new(jumpd: Fake) -> Self {
-        let pty = openpty(None, None).unwrap();
+        Self::with(jumpd, &[], &[])
+    }
+
+    /// One with these variables, and a shell with these arguments.
+    pub(crate) fn with(jumpd: Fake, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let size = nix::pty::Winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let pty = openpty(Some(&size), None).unwrap();
         let mut reader = std::fs::File::from(pty.master.try_clone().unwrap());
         // setsid(1) makes the terminal the controlling one, so that Ctrl-C is a signal.
         let child = Command::new("/usr/bin/setsid")
             .args(["--ctty", "--wait"])
             .arg(std::env::current_exe().unwrap())
             .args([Path::new(ROLE), &jumpd.socket()])
+            .args(arguments)
             .env_clear()
+            .envs(variables.iter().copied())
             .stdin(Stdio::from(pty.slave.try_clone().unwrap()))
             .stdout(Stdio::from(pty.slave.try_clone().unwrap()))
             .stderr(Stdio::from(pty.slave))
@@ -64,11 +78,13 @@ impl Terminal {
             screen,
             jumpd,
         };
-        terminal.wait_for("jump> ", 1);
+        if arguments.is_empty() {
+            terminal.wait_for("jump> ", 1);
+        }
         terminal
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard
             .as_mut()
             .unwrap()
@@ -76,15 +92,15 @@ impl Terminal {
             .unwrap();
     }
 
-    fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.screen.lock().unwrap().clone()
     }
 
-    fn wait_for(&self, text: &str, times: usize) {
+    pub(crate) fn wait_for(&self, text: &str, times: usize) {
         wait_until(text, || self.screen().matches(text).count() >= times);
     }
 
-    fn status(mut self) -> Option<i32> {
+    pub(crate) fn status(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }
