@@ -86,6 +86,7 @@ stories! {
     beside clients::ansible_reaches_a_target_through_proxyjump,
     alone clients::a_name_that_only_dns_knows_goes_where_dns_says_and_not_to_the_bastion,
     beside shell::the_bastion_alone_gives_the_restricted_shell,
+    beside shell::at_a_terminal_a_line_is_edited_and_ones_own_is_at_hand,
     beside shell::connect_serves_as_proxy_command,
     beside shell::a_rule_that_records_grants_no_plain_connection,
     beside policy::a_broken_edit_changes_nothing,
