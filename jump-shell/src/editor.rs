@@ -206,10 +206,11 @@ impl Editor {
         word.map_or(self.text.len(), |word| self.cursor + blanks + word)
     }
 
-    /// Completes the word before the cursor as far as all of `candidates` agree. When that is no
-    /// step further, they are to be shown.
+    /// Completes the word that ends at the cursor as far as all of `candidates` agree. When that is
+    /// no step further, they are to be shown.
     pub(crate) fn complete(&mut self, word: &str, candidates: &[String]) -> bool {
-        let Some(first) = candidates.first() else {
+        let is_inside = !matches!(self.after_cursor().chars().next(), None | Some(' '));
+        let Some(first) = candidates.first().filter(|_| !is_inside) else {
             return false;
         };
         let common = candidates.iter().fold(first.as_str(), |common, other| {

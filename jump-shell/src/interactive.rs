@@ -7,6 +7,7 @@
 
 use crate::complete::{self, Known};
 use crate::editor::{Editor, Pressed};
+use crate::keys::Key;
 use crate::print;
 use crate::reader::{Input, Reader, Stroke};
 use crate::session::{Outcome, Session};
@@ -120,7 +121,9 @@ impl Desk {
         self.editor.clear();
         let mut is_drawn = false;
         loop {
-            if !is_drawn && !self.draw(session) {
+            // Of what comes at once, a paste say, each line is drawn once.
+            let is_due = matches!(self.reader.peek_key(), None | Some(Key::Enter));
+            if is_due && !is_drawn && !self.draw(session) {
                 return Input::End;
             }
             is_drawn = false;

@@ -10,6 +10,7 @@ use jump_proto::{Channel, ChannelError, MAX_MESSAGE, Reply, Request, TIMEOUT};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// jumpd, as far as this session can reach it.
 #[derive(Debug)]
@@ -50,6 +51,21 @@ impl Jumpd {
         let reply = call(&channel, question)?;
         self.channel = Some(channel);
         Ok(reply)
+    }
+
+    /// Asks one question whose answer takes jumpd long, on a channel of its own. It is never asked
+    /// twice, whatever becomes of jumpd meanwhile: nothing comes back where it was asked and not answered.
+    ///
+    /// # Errors
+    /// When jumpd cannot be reached, so that nothing was asked.
+    pub(crate) fn ask_patiently(
+        &self,
+        question: &Request,
+        patience: Duration,
+    ) -> Result<Option<Reply>, ChannelError> {
+        let channel = Channel::connect(&self.socket, TIMEOUT)?;
+        channel.set_timeout(Some(patience))?;
+        Ok(call(&channel, question).ok())
     }
 
     /// Closes the channel; the next question opens another.

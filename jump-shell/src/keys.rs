@@ -52,6 +52,16 @@ pub(crate) fn take(waiting: &mut Vec<u8>) -> Option<Key> {
     }
 }
 
+/// The key that [`take`] would take; what is none is taken off.
+pub(crate) fn peek(waiting: &mut Vec<u8>) -> Option<Key> {
+    loop {
+        match first(waiting)? {
+            (_, Some(key)) => return Some(key),
+            (length, None) => drop(waiting.drain(..length.min(waiting.len()))),
+        }
+    }
+}
+
 /// How many bytes belong together, and the key they are, if they are one.
 type Found = (usize, Option<Key>);
 
@@ -201,6 +211,8 @@ mod tests {
         ] {
             assert_eq!(keys(nothing), [], "{nothing:?}");
         }
+        let mut waiting = b"\x07\x1b[200~".to_vec();
+        assert_eq!((peek(&mut waiting), waiting.len()), (None, 0));
         // The key after the Escape key is itself.
         assert_eq!(keys(b"\x1b\r"), [Key::Enter]);
         assert_eq!(keys(b"\x1b[1\r"), [Key::Enter]);
@@ -221,6 +233,7 @@ mod tests {
             (0xa9, Some(Key::Char('é'))),
         ] {
             waiting.push(byte);
+            assert_eq!(peek(&mut waiting), key, "{byte}");
             assert_eq!(take(&mut waiting), key, "{byte}");
         }
     }

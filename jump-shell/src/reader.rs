@@ -91,6 +91,11 @@ impl Reader {
         std::mem::take(&mut self.waiting)
     }
 
+    /// The next key, where it has come already.
+    pub(crate) fn peek_key(&mut self) -> Option<Key> {
+        keys::peek(&mut self.waiting)
+    }
+
     /// Waits for news and reads what came; none where that is all there is to it.
     fn wait(
         &mut self,

@@ -26,6 +26,9 @@ const UNANSWERED: &str = "The jump server cannot answer now; please try again in
 /// Nobody types at a prompt for longer (the same as at a login).
 const TYPING: Duration = Duration::from_secs(150);
 
+/// How long new recovery codes may take: each is hashed slowly on purpose, and on a busy host slower still.
+const SLOW_HASHES: Duration = Duration::from_secs(30);
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -295,12 +298,24 @@ impl Session {
             print::complain("No code was typed, so nothing has changed.");
             return Outcome::Failed;
         };
-        match self.ask(&Request::OwnRecoveryCodes { code }) {
-            Some(Reply::RecoveryCodes { codes }) => {
+        // The old ones are void before the answer comes: it must not come too late.
+        let question = Request::OwnRecoveryCodes { code };
+        match self.jumpd.ask_patiently(&question, SLOW_HASHES) {
+            Ok(Some(Reply::RecoveryCodes { codes })) => {
                 answered(Some(mine::recovery_codes(&codes, self.style)))
             }
-            Some(other) => answered(complain_of(&other)),
-            None => Outcome::Failed,
+            Ok(Some(other)) => answered(complain_of(&other)),
+            Err(_) => {
+                print::complain(UNANSWERED);
+                Outcome::Failed
+            }
+            Ok(None) => {
+                print::complain(
+                    "The jump server did not answer. Your recovery codes may be void; \
+                     please ask for new ones with the next code of your authenticator.",
+                );
+                Outcome::Failed
+            }
         }
     }
 

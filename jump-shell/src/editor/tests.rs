@@ -146,6 +146,11 @@ fn a_word_is_completed_as_far_as_it_is_sure() {
         completed("wh 1\x02\x02", "wh", &["whoami"]),
         ("whoami| 1".to_owned(), false)
     );
+    // Not in the middle of a word.
+    assert_eq!(
+        completed("whoami\x02\x02", "whoa", &["whoami"]),
+        ("whoa|mi".to_owned(), false)
+    );
 }
 
 #[test]

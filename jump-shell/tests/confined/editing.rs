@@ -28,6 +28,8 @@ pub(crate) fn tests() -> Tests {
         colours_are_for_who_wants_them,
         recovery_codes_are_shown_for_a_code,
         a_wrong_code_brings_nothing,
+        slow_hashes_are_waited_for,
+        codes_that_may_be_void_are_said_to_be,
         a_command_asks_for_the_code_too,
     ]
 }
@@ -250,7 +252,7 @@ fn a_warning_leaves_the_line_as_it_is() {
 fn nothing_typed_steers_the_terminal() {
     let mut terminal = anybody();
     let before = terminal.screen().len();
-    terminal.press("a\u{1b}]52;c;eA==\u{7}\u{9b}2J\u{202e}\u{200b}b");
+    terminal.press("a\u{1b}]52;c;eA==\u{7}\u{9b}2J\u{202e}\u{200b}b\u{7}");
     terminal.wait_for("b\u{1b}[K", 1);
     let screen = terminal.screen();
     let drawn = screen[before..].replace("\u{1b}[K", "").replace('\r', "");
@@ -268,11 +270,7 @@ fn nothing_typed_steers_the_terminal() {
 
 fn a_line_too_long_is_not_run() {
     let mut terminal = anybody();
-    for _ in 0..5 {
-        terminal.press(&"x".repeat(1000));
-        let drawn = terminal.screen().len();
-        wait_until("the line", || terminal.screen().len() > drawn);
-    }
+    terminal.press(&"x".repeat(5000));
     terminal.press("\r");
     terminal.wait_for("more than 4096 bytes", 1);
     assert!(terminal.jumpd.refused().is_empty());
@@ -359,6 +357,41 @@ fn a_wrong_code_brings_nothing() {
         "{}",
         terminal.screen()
     );
+    leaves(terminal);
+}
+
+/// The old codes are void by then, so the new ones must arrive.
+fn slow_hashes_are_waited_for() {
+    let jumpd = Fake::new(|question| {
+        if matches!(question, Request::OwnRecoveryCodes { .. }) {
+            std::thread::sleep(jump_proto::TIMEOUT + std::time::Duration::from_millis(500));
+        }
+        Answer::Say(friendly(question))
+    });
+    let mut terminal = Terminal::with(jumpd, &[("TERM", "xterm")], &[]);
+    terminal.press("mfa recovery-codes\r");
+    terminal.wait_for("Code of your authenticator now: ", 1);
+    terminal.press(&format!("{CODE}\r"));
+    terminal.wait_for("abcd-efgh-jkmn-pqrs", 1);
+    leaves(terminal);
+}
+
+fn codes_that_may_be_void_are_said_to_be() {
+    let jumpd = Fake::new(|question| match question {
+        Request::OwnRecoveryCodes { .. } => panic!("a jumpd that is killed"),
+        other => Answer::Say(friendly(other)),
+    });
+    let mut terminal = Terminal::with(jumpd, &[("TERM", "xterm")], &[]);
+    terminal.press("mfa recovery-codes\r");
+    terminal.wait_for("Code of your authenticator now: ", 1);
+    terminal.press(&format!("{CODE}\r"));
+    terminal.wait_for("Your recovery codes may be void", 1);
+    let asked = terminal.jumpd.asked();
+    let times = asked
+        .iter()
+        .filter(|asked| asked.contains("Recovery"))
+        .count();
+    assert!(times <= 1, "{asked:?}");
     leaves(terminal);
 }
 
