@@ -1,13 +1,11 @@
 //! One frame: what happened, when, and its place in the row.
-//!
-//! On disk: length of the body (32 bits), body, hash (32 bytes); the body is
-//! sequence number (64 bits), microseconds since the beginning (64 bits), kind
-//! (1 byte), data. All numbers are little-endian.
+
+use crate::wire::take_u64;
 
 /// The most data that one frame carries, in bytes; more is split.
 pub const MAX_DATA: usize = 64 * 1024;
-/// Sequence number, time and kind.
-pub(crate) const FIXED: usize = 8 + 8 + 1;
+/// Time and kind.
+pub(crate) const FIXED: usize = 8 + 1;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $byte:literal,)*) => {
@@ -45,8 +43,6 @@ kinds! {
     Gap = b'g',
     /// Nothing happened; the recorder is alive.
     Keepalive = b'k',
-    /// The last frame of a recording that was closed in good order.
-    Trailer = b'e',
 }
 
 /// One frame.
@@ -63,22 +59,30 @@ pub struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn body(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(FIXED + self.data.len());
-        body.extend_from_slice(&self.sequence.to_le_bytes());
-        body.extend_from_slice(&self.micros.to_le_bytes());
-        body.push(self.kind.byte());
-        body.extend_from_slice(&self.data);
-        body
+    /// The new size of the terminal as columns and rows, if this frame says one.
+    #[must_use]
+    pub fn size(&self) -> Option<(u16, u16)> {
+        if self.kind != Kind::Resize {
+            return None;
+        }
+        let (cols, rows) = std::str::from_utf8(&self.data).ok()?.split_once('x')?;
+        Some((cols.parse().ok()?, rows.parse().ok()?))
     }
 
-    pub(crate) fn from_body(body: &[u8]) -> Option<Self> {
-        let (sequence, rest) = body.split_first_chunk::<8>()?;
-        let (micros, rest) = rest.split_first_chunk::<8>()?;
+    /// What is compressed: time (64 bits, little-endian), kind, data.
+    pub(crate) fn put(micros: u64, kind: Kind, data: &[u8], body: &mut Vec<u8>) {
+        body.clear();
+        body.extend_from_slice(&micros.to_le_bytes());
+        body.push(kind.byte());
+        body.extend_from_slice(data);
+    }
+
+    pub(crate) fn from_body(sequence: u64, body: &[u8]) -> Option<Self> {
+        let (micros, rest) = take_u64(body)?;
         let (kind, data) = rest.split_first()?;
         Some(Self {
-            sequence: u64::from_le_bytes(*sequence),
-            micros: u64::from_le_bytes(*micros),
+            sequence,
+            micros,
             kind: Kind::from_byte(*kind)?,
             data: data.to_vec(),
         })

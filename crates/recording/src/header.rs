@@ -1,9 +1,15 @@
 //! The header: asciicast v3's, with the session's facts in an object of their own.
+//!
+//! It is never encrypted: who went where and when is in the journal anyway,
+//! and recordings are listed by it.
 
 use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
 
 /// First bytes of every recording; the digit is the version of the framing.
 pub(crate) const MAGIC: &[u8; 8] = b"JUMPREC1";
+/// The longest header, in bytes of JSON.
+pub const MAX_HEADER: usize = 64 * 1024;
 
 /// The terminal as it was when the hop began (asciicast v3, `term`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +19,39 @@ pub struct Terminal {
     /// Rows.
     pub rows: u16,
     /// `TERM`, where it is known.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+}
+
+/// Whose session it was, and what let it happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The recording's own name.
+    pub recording: String,
+    /// The SSH connection.
+    pub session: String,
+    /// The user.
+    pub user: String,
+    /// The user's number.
+    pub uid: u32,
+    /// Where the user came from.
+    pub source: IpAddr,
+    /// Fingerprint of the login key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The target as it was asked for.
+    pub target: String,
+    /// The target as it was connected to.
+    pub address: SocketAddr,
+    /// The rule that allowed it.
+    pub rule: String,
+    /// The policy's hash.
+    pub policy: String,
+    /// Version of the jump server that wrote this.
+    pub version: String,
+    /// The age recipients that it is encrypted to; none: it is not. [`crate::Writer::begin`] fills it in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed_to: Vec<String>,
 }
 
 /// What a recording is of.
@@ -26,18 +63,23 @@ pub struct Header {
     pub term: Terminal,
     /// When the hop began, in seconds since the Unix epoch.
     pub timestamp: i64,
-    /// The jump server's own facts: session, user, target, rule, policy, recording id.
-    #[serde(default)]
-    pub jump: std::collections::BTreeMap<String, String>,
+    /// The jump server's own facts.
+    #[serde(rename = "jump")]
+    pub facts: Facts,
 }
 
 impl Header {
-    /// Magic, length (32 bits, little-endian) and JSON: what the chain begins with.
+    /// Whether a key is needed to read the frames.
+    #[must_use]
+    pub fn sealed(&self) -> bool {
+        !self.facts.sealed_to.is_empty()
+    }
+
+    /// Magic, length (32 bits) and JSON: what the chain begins with.
     pub(crate) fn preamble(&self) -> Result<Vec<u8>, serde_json::Error> {
         let json = serde_json::to_vec(self)?;
         let mut preamble = MAGIC.to_vec();
-        let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
-        preamble.extend_from_slice(&length.to_le_bytes());
+        preamble.extend_from_slice(&crate::wire::length(json.len()));
         preamble.extend_from_slice(&json);
         Ok(preamble)
     }

@@ -1,205 +1,146 @@
-//! Reading a recording back, believing nothing.
+//! Whether a recording is what was written.
 
-use crate::chain::Hash;
-use crate::frame::{FIXED, Frame, Kind, MAX_DATA};
-use crate::header::{Header, MAGIC};
+use crate::chain::Head;
+use crate::fault::{Fault, Problem};
+use crate::header::Header;
+use crate::reader::{Entry, Reader};
+use crate::seal::Keys;
+use crate::trailer::Trailer;
 use std::io::Read;
 
-/// The largest header that is read, in bytes.
-const MAX_HEADER: usize = 1024 * 1024;
-
-/// What is wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum Problem {
-    /// Not a recording, or its first bytes are changed.
-    #[error("this is not a recording")]
-    NotARecording,
-    /// The header is changed or cut.
-    #[error("the header cannot be read")]
-    Header,
-    /// The file ends inside a frame.
-    #[error("the file ends inside a frame: its tail is missing")]
-    Cut,
-    /// A length that no frame has.
-    #[error("a frame has an impossible length")]
-    Length,
-    /// The frame, or one before it, is not what was written.
-    #[error("the chain breaks: this frame was changed, dropped, moved or repeated")]
-    Chain,
-    /// Something stands behind the trailer.
-    #[error("something was appended after the end")]
-    Appended,
-    /// The file cannot be read.
-    #[error("the file cannot be read: {0}")]
-    Io(std::io::Error),
-}
-
-/// Where a recording stops being what was written.
-#[derive(Debug, thiserror::Error)]
-#[error("at byte {offset}, after {frames} good frames: {problem}")]
-pub struct Fault {
-    /// Byte offset of the bad frame's beginning.
-    pub offset: u64,
-    /// Good frames before it.
-    pub frames: u64,
-    /// What is wrong.
-    pub problem: Problem,
-}
-
-/// A recording whose chain holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// What it is of.
-    pub header: Header,
-    /// Frames, the trailer included.
-    pub frames: u64,
-    /// The last link, to compare with the journal's last checkpoint.
-    pub head: Hash,
-    /// Whether it was closed in good order. If not, only the journal tells whether a tail is missing.
-    pub sealed: bool,
-}
-
-/// Reads frame by frame; stops at the first fault.
+/// What a look at every byte of a recording found.
 #[derive(Debug)]
-pub struct Reader<R: Read> {
-    input: R,
-    header: Header,
-    head: Hash,
-    offset: u64,
-    frames: u64,
-    sealed: bool,
+pub struct Report {
+    /// What it is of; `None` if even that cannot be read.
+    pub header: Option<Header>,
+    /// The last place up to which everything holds, to compare with the journal.
+    pub head: Option<Head>,
+    /// Frames up to there.
+    pub frames: u64,
+    /// Segments that began up to there.
+    pub segments: u64,
+    /// Whether the frames were decrypted and looked into as well.
+    pub opened: bool,
+    /// How many of the journal's checkpoints it agrees with.
+    pub checkpoints: usize,
+    /// The trailer; `None` if it was not closed in good order, or not up to there.
+    pub trailer: Option<Trailer>,
+    /// The first thing that is wrong.
+    pub fault: Option<Fault>,
 }
 
-impl<R: Read> Reader<R> {
-    /// Reads the header.
-    ///
-    /// # Errors
-    /// A [`Fault`] at the beginning.
-    pub fn open(mut input: R) -> Result<Self, Fault> {
-        let fault = |problem| Fault {
-            offset: 0,
-            frames: 0,
-            problem,
-        };
-        let mut start = [0u8; 12];
-        match fill(&mut input, &mut start) {
-            Ok(Filled::Whole) if start.starts_with(MAGIC) => {}
-            Ok(_) => return Err(fault(Problem::NotARecording)),
-            Err(e) => return Err(fault(Problem::Io(e))),
-        }
-        let length = usize::try_from(le32(&start[8..])).unwrap_or(usize::MAX);
-        if length > MAX_HEADER {
-            return Err(fault(Problem::Header));
-        }
-        let mut json = vec![0u8; length];
-        match fill(&mut input, &mut json) {
-            Ok(Filled::Whole) => {}
-            Ok(_) => return Err(fault(Problem::Header)),
-            Err(e) => return Err(fault(Problem::Io(e))),
-        }
-        let header: Header = serde_json::from_slice(&json).map_err(|_| fault(Problem::Header))?;
-        let mut preamble = start.to_vec();
-        preamble.extend_from_slice(&json);
-        Ok(Self {
-            input,
-            header,
-            head: Hash::first(&preamble),
-            offset: preamble.len() as u64,
-            frames: 0,
-            sealed: false,
-        })
-    }
-
-    /// What the recording is of.
+impl Report {
+    /// Whether it is whole and unchanged.
     #[must_use]
-    pub fn header(&self) -> &Header {
-        &self.header
+    pub fn good(&self) -> bool {
+        self.fault.is_none()
     }
 
-    /// The next frame, its chain checked; `None` at the end.
-    ///
-    /// # Errors
-    /// A [`Fault`] with the place.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, Fault> {
-        let fault = |this: &Self, problem| Fault {
-            offset: this.offset,
-            frames: this.frames,
-            problem,
+    /// Whether nothing is wrong, except that no trailer is there (yet).
+    #[must_use]
+    pub fn unfinished(&self) -> bool {
+        matches!(&self.fault, Some(fault) if matches!(fault.problem, Problem::Unfinished))
+    }
+}
+
+/// Reads a whole recording and checks every link, without the keys of an
+/// encrypted one too, and with them every frame. `checkpoints` are what the
+/// journal knows of this recording, in any order: without them, an end that was
+/// cut off cannot be told from a recorder that was killed, and a recording
+/// that was written anew by somebody else not from the true one.
+pub fn verify<R: Read>(input: R, keys: &Keys, checkpoints: &[Head]) -> Report {
+    let mut report = Report {
+        header: None,
+        head: None,
+        frames: 0,
+        segments: 0,
+        opened: false,
+        checkpoints: 0,
+        trailer: None,
+        fault: None,
+    };
+    match Reader::open(input, keys) {
+        Ok(mut reader) => {
+            report.header = Some(reader.header().clone());
+            report.opened = reader.readable();
+            report.fault = look(&mut reader, checkpoints, &mut report).err();
+        }
+        Err(fault) => report.fault = Some(fault),
+    }
+    report
+}
+
+fn look<R: Read>(
+    reader: &mut Reader<R>,
+    checkpoints: &[Head],
+    report: &mut Report,
+) -> Result<(), Fault> {
+    let mut known = checkpoints.to_vec();
+    known.sort_by_key(|head| head.sequence);
+    let mut known = known.into_iter().peekable();
+    let mut counts = Trailer::default();
+    loop {
+        let place = reader.blocks().place();
+        let head = reader.head();
+        while let Some(checkpoint) = known.next_if(|known| known.sequence <= head.sequence) {
+            // A segment's head is a link of its own and no frame: checkpoints
+            // are taken right after a frame, so they are compared there.
+            if checkpoint != head {
+                let known = checkpoint.sequence;
+                let problem = Problem::Checkpoint { known };
+                return Err(Fault { place, problem });
+            }
+            report.checkpoints += 1;
+        }
+        report.head = Some(head);
+        report.segments = reader.blocks().segments();
+        let entry = match reader.next_entry() {
+            Ok(None) if reader.blocks().ended() && known.peek().is_none() => return Ok(()),
+            Ok(None) => Err(reader.blocks().fault(Problem::Unfinished)),
+            Ok(Some(entry)) => Ok(entry),
+            Err(fault) => Err(fault),
         };
-        let mut length = [0u8; 4];
-        match fill(&mut self.input, &mut length) {
-            Ok(Filled::Nothing) => return Ok(None),
-            Ok(_) if self.sealed => return Err(fault(self, Problem::Appended)),
-            Ok(Filled::Whole) => {}
-            Ok(Filled::Part) => return Err(fault(self, Problem::Cut)),
-            Err(e) => return Err(fault(self, Problem::Io(e))),
+        match entry {
+            Ok(Entry::Segment) => counts.segments += 1,
+            Ok(Entry::Frame(frame)) => {
+                match &frame {
+                    Some(frame) => counts.count(frame.micros, frame.kind, &frame.data),
+                    None => counts.frames += 1,
+                }
+                report.frames = counts.frames;
+            }
+            Ok(Entry::Trailer(trailer)) => {
+                if !agrees(&trailer, &counts, report.opened) {
+                    let problem = Problem::Forged("the trailer's counts are wrong");
+                    return Err(Fault { place, problem });
+                }
+                report.trailer = Some(trailer);
+            }
+            Err(fault) => return Err(with_tail(fault, known.last())),
         }
-        let size = usize::try_from(le32(&length)).unwrap_or(usize::MAX);
-        if !(FIXED..=FIXED + MAX_DATA).contains(&size) {
-            return Err(fault(self, Problem::Length));
-        }
-        let mut rest = vec![0u8; size + 32];
-        match fill(&mut self.input, &mut rest) {
-            Ok(Filled::Whole) => {}
-            Ok(_) => return Err(fault(self, Problem::Cut)),
-            Err(e) => return Err(fault(self, Problem::Io(e))),
-        }
-        let (body, hash) = rest.split_at(size);
-        let expected = self.head.then(body);
-        let frame =
-            Frame::from_body(body).filter(|f| f.sequence == self.frames && expected.0 == *hash);
-        let Some(frame) = frame else {
-            return Err(fault(self, Problem::Chain));
+    }
+}
+
+/// Where the file ends too early, the journal may know how much is missing.
+fn with_tail(mut fault: Fault, last: Option<Head>) -> Fault {
+    if let (Problem::Cut | Problem::Unfinished, Some(last)) = (&fault.problem, last) {
+        fault.problem = Problem::TailMissing {
+            known: last.sequence,
         };
-        self.head = expected;
-        self.offset += 4 + rest.len() as u64;
-        self.frames += 1;
-        self.sealed = frame.kind == Kind::Trailer;
-        Ok(Some(frame))
     }
+    fault
+}
 
-    fn report(self) -> Report {
-        Report {
-            header: self.header,
-            frames: self.frames,
-            head: self.head,
-            sealed: self.sealed,
-        }
+fn agrees(trailer: &Trailer, counts: &Trailer, opened: bool) -> bool {
+    if !opened {
+        return (trailer.frames, trailer.segments) == (counts.frames, counts.segments);
     }
-}
-
-/// Reads a whole recording and checks every link.
-///
-/// # Errors
-/// A [`Fault`] that says where and what.
-pub fn verify<R: Read>(input: R) -> Result<Report, Fault> {
-    let mut reader = Reader::open(input)?;
-    while reader.next_frame()?.is_some() {}
-    Ok(reader.report())
-}
-
-fn le32(bytes: &[u8]) -> u32 {
-    bytes
-        .first_chunk::<4>()
-        .map_or(u32::MAX, |b| u32::from_le_bytes(*b))
-}
-
-enum Filled {
-    Whole,
-    Part,
-    Nothing,
-}
-
-fn fill(input: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<Filled> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match input.read(&mut buffer[filled..]) {
-            Ok(0) if filled == 0 => return Ok(Filled::Nothing),
-            Ok(0) => return Ok(Filled::Part),
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(Filled::Whole)
+    // It may end later than its last frame.
+    let micros = trailer.micros;
+    micros >= counts.micros
+        && *trailer
+            == Trailer {
+                micros,
+                ..counts.clone()
+            }
 }

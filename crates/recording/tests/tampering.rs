@@ -1,204 +1,228 @@
-//! Whatever is done to a recording, `verify` says where.
+//! Whatever is done to a recording, `verify` says where and what.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use jump_recording::{Header, Kind, Problem, Reader, Terminal, WriteError, Writer, verify};
-use std::io::Write;
+mod shared;
 
-fn header() -> Header {
-    Header {
-        version: 3,
-        term: Terminal {
-            cols: 80,
-            rows: 24,
-            kind: Some("xterm".to_owned()),
-        },
-        timestamp: 1_790_000_000,
-        jump: [("user".to_owned(), "alice".to_owned())].into(),
-    }
+use jump_recording::{Fault, Head, Keys, Kind, Problem, Report, verify};
+use shared::{blocks, keys, recording, writer};
+
+/// Opening a sealed recording costs milliseconds: every byte is tried without
+/// the key, and so many with it.
+const OPENED: usize = 9;
+
+/// With the key and without: the same fault, or none twice.
+fn look(bytes: &[u8], checkpoints: &[Head]) -> Report {
+    let with = verify(bytes, &keys(), checkpoints);
+    let without = verify(bytes, &Keys::none(), checkpoints);
+    let said = |report: &Report| report.fault.as_ref().map(ToString::to_string);
+    assert_eq!(said(&with), said(&without));
+    with
 }
 
-/// A small recording, and where each frame begins.
-fn recording() -> (Vec<u8>, Vec<usize>) {
-    let mut writer = Writer::begin(Vec::new(), &header()).unwrap();
-    for (at, text) in [(1, "login\r\n"), (2, "\u{1b}[1m$ "), (9, "exit\r\n")] {
-        writer.write(at, Kind::Output, text.as_bytes()).unwrap();
-    }
-    writer.write(10, Kind::Output, &[0xff, 0xfe, 0x00]).unwrap();
-    writer.write(11, Kind::Resize, b"100x40").unwrap();
-    writer.write(12, Kind::Exit, b"0").unwrap();
-    let (bytes, _) = writer.end(13).unwrap();
-    let mut starts = vec![12 + serde_json::to_vec(&header()).unwrap().len()];
-    while let Some(length) = bytes
-        .get(starts[starts.len() - 1]..)
-        .and_then(|b| b.first_chunk::<4>())
-    {
-        let next = starts[starts.len() - 1] + 4 + u32::from_le_bytes(*length) as usize + 32;
-        starts.push(next);
-    }
-    (bytes, starts)
+fn fault(bytes: &[u8]) -> Fault {
+    look(bytes, &[]).fault.unwrap()
 }
 
 #[test]
-fn what_was_written_is_what_is_read() {
-    let (bytes, _) = recording();
-    let report = verify(&bytes[..]).unwrap();
-    assert!(report.sealed);
-    assert_eq!((report.frames, report.header), (7, header()));
-    let mut reader = Reader::open(&bytes[..]).unwrap();
-    let mut output = Vec::new();
-    while let Some(frame) = reader.next_frame().unwrap() {
-        if frame.kind == Kind::Output {
-            output.extend(frame.data);
-        }
-    }
-    assert_eq!(output, b"login\r\n\x1b[1m$ exit\r\n\xff\xfe\x00");
-}
-
-#[test]
-fn every_flipped_byte_is_found_at_its_frame() {
-    let (bytes, starts) = recording();
-    for at in 0..bytes.len() {
-        let mut changed = bytes.clone();
-        changed[at] ^= 0x20;
-        let fault = verify(&changed[..]).unwrap_err();
-        // A changed header is found in itself, or by the first link; a changed frame at its own beginning.
-        let frame = starts.iter().rev().find(|start| **start <= at);
-        match frame {
-            Some(start) => assert_eq!(fault.offset as usize, *start, "byte {at}: {fault}"),
-            None => assert!(
-                [0, starts[0]].contains(&(fault.offset as usize)),
-                "byte {at}: {fault}"
-            ),
+fn every_flipped_byte_is_found_at_its_block() {
+    for sealed in [false, true] {
+        let bytes = recording(sealed);
+        let starts = blocks(&bytes);
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x20;
+            let fault = match sealed && at % OPENED > 0 {
+                true => verify(&changed[..], &Keys::none(), &[]).fault.unwrap(),
+                false => fault(&changed),
+            };
+            let block = starts.iter().rev().find(|start| **start <= at);
+            let expected = block.copied().unwrap_or(0);
+            assert_eq!(fault.place.offset as usize, expected, "byte {at}: {fault}");
         }
     }
 }
 
 #[test]
-fn a_dropped_repeated_or_moved_frame_is_found() {
-    let (bytes, starts) = recording();
-    let frame = |i: usize| &bytes[starts[i]..starts[i + 1]];
-    let count = starts.len() - 1;
-    for i in 0..count - 1 {
-        let without = [&bytes[..starts[i]], &bytes[starts[i + 1]..]].concat();
-        assert!(
-            matches!(verify(&without[..]).unwrap_err().problem, Problem::Chain),
-            "drop {i}"
-        );
-        let twice = [&bytes[..starts[i + 1]], frame(i), &bytes[starts[i + 1]..]].concat();
-        assert!(
-            matches!(verify(&twice[..]).unwrap_err().problem, Problem::Chain),
-            "repeat {i}"
-        );
-        let swapped = [
-            &bytes[..starts[i]],
-            frame(i + 1),
-            frame(i),
-            &bytes[starts[i + 2]..],
-        ]
-        .concat();
-        let fault = verify(&swapped[..]).unwrap_err();
-        assert!(matches!(fault.problem, Problem::Chain), "swap {i}");
-        assert_eq!(fault.offset as usize, starts[i], "swap {i}");
+fn a_dropped_repeated_or_moved_block_is_found() {
+    for sealed in [false, true] {
+        let bytes = recording(sealed);
+        let starts = blocks(&bytes);
+        let block = |i: usize| &bytes[starts[i]..starts[i + 1]];
+        let count = starts.len() - 1;
+        let broken = |bytes: &[u8], at: usize, what: &str| {
+            let fault = fault(bytes);
+            let chain = matches!(fault.problem, Problem::Chain | Problem::Order { .. });
+            assert!(chain, "{what}: {fault}");
+            assert_eq!(fault.place.offset as usize, at, "{what}: {fault}");
+        };
+        for i in 0..count - 1 {
+            let without = [&bytes[..starts[i]], &bytes[starts[i + 1]..]].concat();
+            broken(&without, starts[i], &format!("drop {i}"));
+            let twice = [&bytes[..starts[i + 1]], block(i), &bytes[starts[i + 1]..]].concat();
+            broken(&twice, starts[i + 1], &format!("repeat {i}"));
+            let (before, after) = (&bytes[..starts[i]], &bytes[starts[i + 2]..]);
+            let swapped = [before, block(i + 1), block(i), after].concat();
+            broken(&swapped, starts[i], &format!("swap {i}"));
+        }
+        let more = [&bytes[..], block(0)].concat();
+        assert!(matches!(fault(&more).problem, Problem::Appended));
     }
-    let more = [&bytes[..], frame(0)].concat();
-    assert!(matches!(
-        verify(&more[..]).unwrap_err().problem,
-        Problem::Appended
-    ));
 }
 
 #[test]
-fn a_cut_file_is_found_or_not_sealed() {
-    let (bytes, starts) = recording();
-    for length in 0..bytes.len() {
-        match verify(&bytes[..length]) {
-            Ok(report) => {
-                assert!(starts.contains(&length), "{length}");
-                assert!(!report.sealed, "{length}");
+fn a_dropped_repeated_or_moved_segment_is_found() {
+    let bytes = recording(false);
+    let starts: Vec<usize> = blocks(&bytes);
+    let heads = starts.iter().take(starts.len() - 1);
+    let heads: Vec<usize> = heads.copied().filter(|at| bytes[*at] == b'S').collect();
+    let (a, b, c) = (heads[0], heads[1], heads[2]);
+    let (begin, one, two, rest) = (&bytes[..a], &bytes[a..b], &bytes[b..c], &bytes[c..]);
+    for (changed, at, segment) in [
+        ([begin, two, rest].concat(), a, None),
+        ([begin, one, rest].concat(), b, Some(0)),
+        ([begin, one, one, two, rest].concat(), b, Some(0)),
+        ([begin, two, one, rest].concat(), a, None),
+    ] {
+        let fault = fault(&changed);
+        assert_eq!(fault.place.offset as usize, at, "{fault}");
+        assert_eq!(fault.place.segment, segment, "{fault}");
+        assert!(matches!(fault.problem, Problem::Order { .. }), "{fault}");
+    }
+}
+
+#[test]
+fn a_piece_of_another_recording_is_found() {
+    for sealed in [false, true] {
+        let bytes = recording(sealed);
+        let mut other = writer(sealed);
+        other.write(9, Kind::Marker, b"another session").unwrap();
+        for _ in 0..6 {
+            other.write(9, Kind::Output, b"login\r\n").unwrap();
+        }
+        let (other, _) = other.end(9).unwrap();
+        let (mine, theirs) = (blocks(&bytes), blocks(&other));
+        for (i, start) in theirs.iter().enumerate().take(theirs.len() - 1) {
+            for at in [mine[2], mine[4]] {
+                let piece = &other[*start..theirs[i + 1]];
+                let spliced = [&bytes[..at], piece, &bytes[at..]].concat();
+                assert_eq!(
+                    fault(&spliced).place.offset as usize,
+                    at,
+                    "block {i} at {at}"
+                );
+                let rest = [&bytes[..at], &other[*start..]].concat();
+                assert_eq!(
+                    fault(&rest).place.offset as usize,
+                    at,
+                    "from block {i} at {at}"
+                );
             }
-            Err(fault) => assert!(!starts.contains(&length), "{length}: {fault}"),
         }
     }
 }
 
 #[test]
-fn a_head_in_the_journal_shows_a_missing_tail() {
-    let mut writer = Writer::begin(Vec::new(), &header()).unwrap();
-    writer.write(1, Kind::Output, b"a").unwrap();
-    let early = writer.head();
-    writer.write(2, Kind::Output, b"b").unwrap();
-    let late = writer.head();
-    let (bytes, _) = writer.end(3).unwrap();
-    assert_ne!(early, late);
-    let whole = verify(&bytes[..]).unwrap();
-    assert_ne!(whole.head, late, "the trailer is a link as well");
-}
-
-#[test]
-fn data_larger_than_a_frame_is_split_and_comes_back_whole() {
-    let data: Vec<u8> = (0..3 * jump_recording::MAX_DATA + 7)
-        .map(|i| (i % 251) as u8)
-        .collect();
-    let mut writer = Writer::begin(Vec::new(), &header()).unwrap();
-    writer.write(1, Kind::Output, &data).unwrap();
-    assert_eq!(writer.frames(), 4);
-    let (bytes, _) = writer.end(2).unwrap();
-    let mut reader = Reader::open(&bytes[..]).unwrap();
-    let mut back = Vec::new();
-    while let Some(frame) = reader.next_frame().unwrap() {
-        back.extend(frame.data);
-    }
-    assert_eq!(back, data);
-}
-
-/// A disk that is full after some bytes.
-struct Full(usize);
-
-impl Write for Full {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        if data.len() > self.0 {
-            return Err(std::io::ErrorKind::StorageFull.into());
+fn a_cut_file_is_told_and_all_before_is_read() {
+    for sealed in [false, true] {
+        let bytes = recording(sealed);
+        let starts = blocks(&bytes);
+        for length in starts[0]..bytes.len() {
+            let cut = &bytes[..length];
+            let opened = !sealed || length % OPENED == 0 || starts.contains(&length);
+            let report = match opened {
+                true => look(cut, &[]),
+                false => verify(cut, &Keys::none(), &[]),
+            };
+            let fault = report.fault.as_ref().unwrap();
+            match starts.contains(&length) {
+                true => assert!(report.unfinished(), "{length}: {fault}"),
+                false => assert!(matches!(fault.problem, Problem::Cut), "{length}: {fault}"),
+            }
+            let whole = starts
+                .windows(2)
+                .filter(|b| bytes[b[0]] == b'F' && b[1] <= length);
+            let whole = whole.count();
+            assert_eq!(report.frames as usize, whole, "{length}");
+            if opened {
+                assert_eq!(shared::frames(cut, &keys()).len(), whole, "{length}");
+            }
         }
-        self.0 -= data.len();
-        Ok(data.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        for length in 0..starts[0] {
+            assert!(look(&bytes[..length], &[]).header.is_none(), "{length}");
+        }
     }
 }
 
 #[test]
-fn after_a_failed_write_nothing_is_written_any_more() {
-    let mut writer = Writer::begin(Full(400), &header()).unwrap();
-    while writer.write(1, Kind::Output, b"some output").is_ok() {}
-    assert!(matches!(
-        writer.write(2, Kind::Keepalive, b""),
-        Err(WriteError::Ended)
-    ));
-    assert!(matches!(writer.end(3), Err(WriteError::Ended)));
+fn a_checkpoint_tells_a_missing_tail() {
+    for sealed in [false, true] {
+        let mut writer = writer(sealed);
+        let mut heads = vec![writer.head()];
+        for i in 0..5 {
+            heads.push(writer.write(i * 200_000_000, Kind::Output, b"x").unwrap());
+        }
+        let (bytes, last) = writer.end(2_000_000_000).unwrap();
+        heads.push(last);
+        let report = look(&bytes, &heads);
+        assert!(report.good(), "{:?}", report.fault);
+        assert_eq!(report.checkpoints, heads.len());
+        heads.reverse();
+        assert!(look(&bytes, &heads).good(), "in any order");
+        let end = *blocks(&bytes).last().unwrap();
+        for at in blocks(&bytes).into_iter().filter(|at| *at < end) {
+            let report = look(&bytes[..at], &heads);
+            let problem = report.fault.unwrap().problem;
+            assert!(
+                matches!(problem, Problem::TailMissing { known: 6 }),
+                "{at}: {problem}"
+            );
+            assert!(
+                look(&bytes[..at], &[]).unfinished(),
+                "without a checkpoint nobody knows"
+            );
+        }
+    }
 }
 
 #[test]
-fn a_clock_that_runs_backwards_keeps_the_order() {
-    let mut writer = Writer::begin(Vec::new(), &header()).unwrap();
-    writer.write(5, Kind::Output, b"a").unwrap();
-    writer.write(3, Kind::Output, b"b").unwrap();
-    let (bytes, _) = writer.end(4).unwrap();
-    let mut reader = Reader::open(&bytes[..]).unwrap();
-    let mut times = Vec::new();
-    while let Some(frame) = reader.next_frame().unwrap() {
-        times.push(frame.micros);
-    }
-    assert_eq!(times, [5, 5, 5]);
+fn a_recording_that_was_written_anew_is_told_by_the_journal() {
+    let bytes = recording(false);
+    let mut writer = writer(false);
+    let first = writer.write(1, Kind::Output, b"login\r\n").unwrap();
+    let forged = writer.write(2, Kind::Output, b"nothing happened").unwrap();
+    assert!(look(&bytes, &[first]).good(), "as long as it is the same");
+    let report = look(&bytes, &[first, forged]);
+    let fault = report.fault.unwrap();
+    assert!(
+        matches!(fault.problem, Problem::Checkpoint { known: 2 }),
+        "{fault}"
+    );
+    assert_eq!((report.checkpoints, fault.place.sequence), (1, 2));
+    // One that is sealed, but shorter than what the journal knows.
+    let (short, _) = writer.end(3).unwrap();
+    let later = Head {
+        sequence: 9,
+        hash: first.hash,
+    };
+    let fault = look(&short, &[first, later]).fault.unwrap();
+    assert!(
+        matches!(fault.problem, Problem::TailMissing { known: 9 }),
+        "{fault}"
+    );
 }
 
-proptest::proptest! {
-    #[test]
-    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
-        let _ = verify(&bytes[..]);
-        let mut with_magic = b"JUMPREC1".to_vec();
-        with_magic.extend(&bytes);
-        let _ = verify(&with_magic[..]);
-    }
+#[test]
+fn a_fault_is_said_in_one_sentence_with_its_place() {
+    let bytes = recording(false);
+    let starts = blocks(&bytes);
+    let without = [&bytes[..starts[1]], &bytes[starts[2]..]].concat();
+    assert_eq!(
+        fault(&without).to_string(),
+        format!(
+            "at byte {}, segment 0, frame 0: the chain breaks: frame 1 stands where frame 0 should: \
+             frames were dropped, moved, repeated or changed",
+            starts[1]
+        )
+    );
 }
