@@ -15,6 +15,8 @@
 //! the encrypted bytes: verifying needs no key.
 //!
 //! The bytes of the terminal are kept as they came, valid UTF-8 or not.
+//! For people there is [`Transcript`] (which lines stood on the screen, since
+//! when), [`Pace`] and [`Defuser`] (a replay that is safe to look at).
 //! `docs/recording-format.md` has the format.
 //!
 //! Nothing here opens a file or reads a clock: readers, writers, times and
@@ -24,6 +26,7 @@
 
 mod block;
 mod chain;
+mod defuse;
 mod fault;
 #[cfg(test)]
 mod forged;
@@ -32,19 +35,26 @@ mod header;
 mod index;
 mod pack;
 mod reader;
+mod schedule;
+mod screen;
 mod seal;
+mod text;
 mod trailer;
+mod transcript;
 mod verify;
 mod wire;
 mod writer;
 
 pub use chain::{Hash, Head, NoHash};
+pub use defuse::Defuser;
 pub use fault::{Fault, Place, Problem};
 pub use frame::{Frame, Kind, MAX_DATA};
 pub use header::{Facts, Header, MAX_HEADER, Terminal};
 pub use index::{SegmentStart, segments};
 pub use reader::Reader;
+pub use schedule::{Pace, Speed, Step};
 pub use seal::{KeyError, Keys, Sealing};
 pub use trailer::{MAX_TRAILER, Trailer};
+pub use transcript::{Line, Transcript};
 pub use verify::{Report, verify};
 pub use writer::{Position, SEGMENT_BYTES, SEGMENT_MICROS, WriteError, Writer};
