@@ -16,8 +16,8 @@
 //!
 //! The bytes of the terminal are kept as they came, valid UTF-8 or not.
 //! For people there is [`Transcript`] (which lines stood on the screen, since
-//! when), [`Pace`] and [`Defuser`] (a replay that is safe to look at).
-//! `docs/recording-format.md` has the format.
+//! when), [`Pace`] and [`Defuser`] (a replay that is safe to look at), and
+//! [`export`]. `docs/recording-format.md` has the format.
 //!
 //! Nothing here opens a file or reads a clock: readers, writers, times and
 //! random bytes come in as arguments.
@@ -27,6 +27,7 @@
 mod block;
 mod chain;
 mod defuse;
+pub mod export;
 mod fault;
 #[cfg(test)]
 mod forged;

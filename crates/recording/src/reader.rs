@@ -186,6 +186,12 @@ impl<R: Read> Reader<R> {
         Ok(Entry::Trailer(trailer))
     }
 
+    /// At the end of the file: a fault, unless the trailer was read.
+    pub(crate) fn unfinished(&self) -> Option<Fault> {
+        let missing = !self.blocks.ended();
+        missing.then(|| self.blocks.fault(Problem::Unfinished))
+    }
+
     pub(crate) fn blocks(&self) -> &Blocks<R> {
         &self.blocks
     }
