@@ -136,6 +136,7 @@ mod tests {
             locked_until_ms: None,
             failures: 0,
             automation: false,
+            uid: 70001,
             unlisted: false,
             methods: vec![jump_proto::Method::Totp, jump_proto::Method::Recovery],
             security_key: false,

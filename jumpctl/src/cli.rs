@@ -181,6 +181,9 @@ pub enum Mfa {
     Reset {
         /// Login name
         user: String,
+        /// User id of the record, where it is not the one that the user has now
+        #[arg(long)]
+        uid: Option<u32>,
     },
     /// Make a new key and seal every record with it
     Rekey,

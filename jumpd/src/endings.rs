@@ -10,10 +10,12 @@ use jump_mfa::Place;
 use jump_proto::{Push, Reason, Reply, SessionId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// How often the store is told of every session that is open.
+const RECOUNT: Duration = Duration::from_secs(60);
 /// How long a session may be without its guard: a restarted jumpd is found again within a second or two.
 const UNGUARDED: Duration = Duration::from_secs(8);
 /// How long a session that is over waits for the kernel to announce the ends of its sockets.
@@ -34,6 +36,7 @@ pub(crate) fn watch(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
         .name("clock".to_owned())
         .spawn(move || {
             let mut offset = now_ms() - boot_ms();
+            let mut counted = Instant::now();
             loop {
                 std::thread::sleep(TICK);
                 let now = now_ms() - boot_ms();
@@ -44,6 +47,10 @@ pub(crate) fn watch(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
                 }
                 offset = now;
                 jumpd.tick();
+                if counted.elapsed() >= RECOUNT {
+                    counted = Instant::now();
+                    jumpd.count_again();
+                }
             }
         })?;
     Ok(())

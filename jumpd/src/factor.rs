@@ -327,8 +327,12 @@ impl Jumpd {
                 },
             )
         };
-        if let Some(detail) = methods::not_taken(policy, &who.login.user, typed.expose()) {
-            return denied(Kind::MfaFailed, Reason::MfaMethod, &detail, NOT_ACCEPTED);
+        match methods::not_taken(policy, &mfa::person_of(who), typed.expose()) {
+            Ok(None) => {}
+            Ok(Some(detail)) => {
+                return denied(Kind::MfaFailed, Reason::MfaMethod, &detail, NOT_ACCEPTED);
+            }
+            Err(e) => return denied(Kind::MfaFailed, mfa::reason(&e), &e.to_string(), BROKEN),
         }
         match mfa::verify(
             self,

@@ -1,7 +1,7 @@
 //! Which second factors the policy takes from whom, as a login brings them.
 
 use crate::connection::VerifiedKey;
-use crate::state::complain;
+use jump_mfa::{StoreError, Who};
 use jump_policy::{Method, Policy};
 
 /// Whether the key that sshd has verified is itself a second factor of this user.
@@ -21,25 +21,30 @@ fn is_ours(policy: &Policy, user: &str, key: &VerifiedKey) -> bool {
 /// Why a text that was typed at the prompt is not looked at: for the admin.
 ///
 /// Its form alone says what it would be. It counts as no failure, since nothing is told of what it is.
-pub(crate) fn not_taken(policy: &Policy, user: &str, text: &str) -> Option<String> {
-    let methods = policy.mfa_methods(user);
+///
+/// # Errors
+/// When looking at it would not have been possible either.
+pub(crate) fn not_taken(
+    policy: &Policy,
+    who: &Who,
+    text: &str,
+) -> Result<Option<String>, StoreError> {
+    let methods = policy.mfa_methods(&who.user);
     let typed = if jump_mfa::is_recovery_code(text) {
         Method::Recovery
     } else {
         Method::Totp
     };
     if methods.contains(&typed) {
-        return None;
+        return Ok(None);
     }
     // What is typed decides what it costs, whoever types it.
-    if let Err(e) = jump_mfa::as_if(text) {
-        complain(&format!("a recovery code cannot be hashed: {e}"));
-    }
+    jump_mfa::as_if(who, text)?;
     let taken: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
-    Some(format!(
+    Ok(Some(format!(
         "{typed} is not taken from this user, but {}",
         taken.join(", ")
-    ))
+    )))
 }
 
 #[cfg(test)]
@@ -92,18 +97,23 @@ mod tests {
     #[test]
     fn what_is_typed_is_looked_at_only_where_its_kind_is_taken() {
         const RECOVERY: &str = "abcd-efgh-2345-jkmn";
+        let alice = Who {
+            uid: 70001,
+            user: "alice".to_owned(),
+        };
+        let not_taken = |policy: &Policy, typed: &str| not_taken(policy, &alice, typed).unwrap();
         let all = policy("");
-        assert_eq!(not_taken(&all, "alice", "123456"), None);
-        assert_eq!(not_taken(&all, "alice", RECOVERY), None);
+        assert_eq!(not_taken(&all, "123456"), None);
+        assert_eq!(not_taken(&all, RECOVERY), None);
         let codes = policy("mfa = [\"totp\"]");
-        assert_eq!(not_taken(&codes, "alice", "123456"), None);
+        assert_eq!(not_taken(&codes, "123456"), None);
         assert_eq!(
-            not_taken(&codes, "alice", &format!("{RECOVERY}\r\n")).unwrap(),
+            not_taken(&codes, &format!("{RECOVERY}\r\n")).unwrap(),
             "recovery is not taken from this user, but totp"
         );
         let keys = policy("mfa = [\"security-key\"]");
         for typed in ["123456", RECOVERY, "", "nonsense"] {
-            assert!(not_taken(&keys, "alice", typed).is_some(), "{typed:?}");
+            assert!(not_taken(&keys, typed).is_some(), "{typed:?}");
         }
     }
 }

@@ -73,9 +73,9 @@ pub(crate) fn verify(
         now,
         &limits(policy),
     );
-    let (answer, standing) = match judged {
-        Ok(judged) => (Ok(judged.verdict), judged.standing),
-        Err(e) => (Err(e), None),
+    let (answer, standing, lock_began) = match judged {
+        Ok(judged) => (Ok(judged.verdict), judged.standing, judged.lock_began),
+        Err(e) => (Err(e), None, false),
     };
     match answer {
         Ok(Verdict::Accepted { method }) => Outcome::Accepted {
@@ -86,6 +86,13 @@ pub(crate) fn verify(
             Kind::MfaLocked,
             Reason::WrongCode,
             format!("wrong codes from this key and address: {failures}; they are locked out now"),
+        ),
+        Ok(Verdict::Wrong { failures, left }) if lock_began => denied(
+            Kind::MfaLocked,
+            Reason::WrongCode,
+            format!(
+                "wrong codes from this key and address: {failures}, left: {left}; all unknown places together had too many, and are not heard now"
+            ),
         ),
         Ok(Verdict::Wrong { failures, left }) => denied(
             Kind::MfaFailed,
@@ -111,10 +118,12 @@ pub(crate) fn verify(
         Err(e) => {
             complain(&format!("second factor of {person}: {e}"));
             match reason(&e) {
-                reason @ (Reason::NotPersisted | Reason::SealingKeyMissing) => Outcome::Broken {
-                    reason,
-                    detail: e.to_string(),
-                },
+                reason @ (Reason::NotPersisted | Reason::SealingKeyMissing | Reason::Busy) => {
+                    Outcome::Broken {
+                        reason,
+                        detail: e.to_string(),
+                    }
+                }
                 reason @ Reason::OtherUsersRecord => denied(
                     Kind::MfaFailed,
                     reason,
@@ -146,6 +155,7 @@ pub(crate) fn reason(e: &StoreError) -> Reason {
             source: RecordError::NoKey(_),
             ..
         } => Reason::SealingKeyMissing,
+        StoreError::Crowded { .. } | StoreError::Busy { .. } => Reason::Busy,
         e if e.is_replay() => Reason::RestoredRecord,
         _ => Reason::NotPersisted,
     }
@@ -158,8 +168,9 @@ fn cure(e: &StoreError, user: &str) -> String {
             source: RecordError::SomebodyElses { found, .. },
             ..
         } => format!(
-            "if {left} left and {user} has that user id now: jumpctl mfa reset {left}, then jumpctl mfa enroll {user}",
-            left = found.user
+            "if {user} has that user id now: jumpctl mfa reset {left} --uid {uid}, then jumpctl mfa enroll {user}",
+            left = found.user,
+            uid = found.uid
         ),
         _ => format!(
             "if nobody plays old records in: jumpctl mfa reset {user}, then jumpctl mfa enroll {user}"
@@ -189,8 +200,18 @@ impl Jumpd {
         }
     }
 
-    /// The person whose record is to go: somebody who left is known by nothing else.
-    fn person_or_record(&self, user: &str, uid: Option<u32>) -> Result<Who, Box<Reply>> {
+    /// The person whose record is to go: somebody who left is known by nothing else, and somebody who
+    /// got another user id has an old one.
+    fn person_or_record(
+        &self,
+        user: &str,
+        uid: Option<u32>,
+        record: Option<u32>,
+    ) -> Result<Who, Box<Reply>> {
+        if let Some(uid) = record {
+            let user = user.to_owned();
+            return Ok(Who { uid, user });
+        }
         let listed = self.policy().is_some_and(|p| p.user(user).is_some());
         let now = self.now().as_second();
         let records = jump_mfa::list(&self.second_factors, now).unwrap_or_default();
@@ -255,7 +276,7 @@ impl Jumpd {
                 uri: new.uri,
                 recovery_codes: new.recovery_codes,
             },
-            Err(e) => broken(&who, &e),
+            Err(e) => self.undone(&who, &e),
         }
     }
 
@@ -318,7 +339,7 @@ impl Jumpd {
                 until_ms: until.as_millisecond(),
                 replaces,
             },
-            Err(e) => broken(&who, &e),
+            Err(e) => self.undone(&who, &e),
         }
     }
 
@@ -331,8 +352,11 @@ impl Jumpd {
         let now = Timestamp::now().as_second();
         match jump_mfa::confirm_enrolment(&self.second_factors, &who, code.expose(), now) {
             Ok(Confirmation::Confirmed) => {
-                self.mfa_event(Kind::MfaEnrolled, &who, "confirmed by a code");
-                Reply::Done
+                if self.mfa_event(Kind::MfaEnrolled, &who, "confirmed by a code") {
+                    Reply::Done
+                } else {
+                    untold()
+                }
             }
             Ok(Confirmation::WrongCode) => refused(
                 Reason::WrongCode,
@@ -394,7 +418,8 @@ impl Jumpd {
         users.extend(strangers);
         if let Some(policy) = &policy {
             for user in &mut users {
-                user.unlisted = policy.user(&user.user).is_none();
+                let known = policy.user(&user.user).map(|known| known.uid);
+                user.unlisted = known != Some(user.uid);
             }
         }
         Reply::MfaStatus { users }
@@ -416,12 +441,17 @@ impl Jumpd {
     }
 
     /// Forgets secret and recovery codes.
-    pub(crate) fn mfa_reset(&self, user: &str, uid: Option<u32>) -> Reply {
+    pub(crate) fn mfa_reset(&self, user: &str, uid: Option<u32>, record: Option<u32>) -> Reply {
         self.mfa_change(
-            self.person_or_record(user, uid),
+            self.person_or_record(user, uid, record),
             Kind::MfaReset,
             "secret and recovery codes forgotten",
-            |who| jump_mfa::reset(&self.second_factors, who).map(|_| Reply::Done),
+            |who| {
+                if let Ok(None) = self.second_factors.read(who) {
+                    return Err(StoreError::NotEnrolled(who.clone()));
+                }
+                jump_mfa::reset(&self.second_factors, who).map(|_| Reply::Done)
+            },
         )
     }
 
@@ -460,13 +490,28 @@ impl Jumpd {
             Err(reply) => return *reply,
         };
         match change(&who) {
-            Ok(reply) => {
-                self.mfa_event(kind, &who, detail);
-                reply
-            }
+            // What nobody is told of is handed to nobody.
+            Ok(_) if !self.mfa_event(kind, &who, detail) => untold(),
+            Ok(reply) => reply,
             Err(e) => broken(&who, &e),
         }
     }
+
+    /// What was announced and could not be done.
+    fn undone(&self, who: &Who, e: &StoreError) -> Reply {
+        let event = Event::new(Kind::MfaEnrolled).failure().reason(reason(e));
+        let event = event.user(&who.user).uid(who.uid);
+        self.note(event.detail(&format!("nothing was changed: {e}")));
+        broken(who, e)
+    }
+}
+
+/// It is done, and not in the journal.
+fn untold() -> Reply {
+    refused(
+        Reason::AuditFailed,
+        "it was done, but its event cannot be written, so nothing is shown of it; see journalctl -u jumpd, then do it again",
+    )
 }
 
 fn broken(who: &Who, e: &StoreError) -> Reply {
@@ -490,6 +535,7 @@ fn describe(who: &Who, status: &Status, automation: bool) -> MfaUser {
         locked_until_ms: status.locked_until_ms,
         failures: status.failures,
         automation,
+        uid: who.uid,
         unlisted: false,
         totp: status.params,
         invited_until_ms: status.invited_until_ms,
@@ -540,6 +586,7 @@ fn refused_record(who: &Who, e: &StoreError, automation: bool) -> MfaUser {
         locked_until_ms: None,
         failures: 0,
         automation,
+        uid: who.uid,
         unlisted: false,
         totp: None,
         methods: Vec::new(),

@@ -116,9 +116,16 @@ impl Jumpd {
             no(Kind::MfaFailed, Reason::WrongCode, detail);
             return Err(not_accepted());
         }
-        if let Some(detail) = methods::not_taken(policy, &person.user, typed) {
-            no(Kind::MfaFailed, Reason::MfaMethod, &detail);
-            return Err(not_accepted());
+        match methods::not_taken(policy, &person, typed) {
+            Ok(None) => {}
+            Ok(Some(detail)) => {
+                no(Kind::MfaFailed, Reason::MfaMethod, &detail);
+                return Err(not_accepted());
+            }
+            Err(e) => {
+                no(Kind::MfaFailed, mfa::reason(&e), &e.to_string());
+                return Err(Box::new(refused(mfa::reason(&e), BROKEN)));
+            }
         }
         match mfa::verify(self, policy, &person, &place, typed) {
             mfa::Outcome::Accepted { .. } => Ok(()),

@@ -136,8 +136,9 @@ impl Jumpd {
         }
     }
 
-    /// Counts the sessions of an earlier jumpd that live on, however many a user has.
-    fn count_again(&self) {
+    /// Counts the sessions that are open, however many a user has: those of an earlier jumpd, and each anew
+    /// for a store that forgets those of a host that says nothing any more.
+    pub(crate) fn count_again(&self) {
         for session in self.sessions().iter().filter(|s| s.gone_since.is_none()) {
             let (person, id) = (session.person(), session.id.as_str());
             if let Err(e) = self.second_factors.open_session(&person, id, usize::MAX) {

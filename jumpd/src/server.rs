@@ -250,7 +250,7 @@ impl Server {
             Request::MfaConfirm { user, uid, code } => jumpd.mfa_confirm(&user, uid, &code),
             Request::MfaInvite { user, uid, seconds } => jumpd.mfa_invite(&user, uid, seconds),
             Request::MfaStatus { user } => jumpd.mfa_status(user.as_deref()),
-            Request::MfaReset { user, uid } => jumpd.mfa_reset(&user, uid),
+            Request::MfaReset { user, uid, record } => jumpd.mfa_reset(&user, uid, record),
             Request::MfaUnlock { user, uid } => jumpd.mfa_unlock(&user, uid),
             Request::MfaRecoveryCodes { user, uid } => jumpd.mfa_recovery_codes(&user, uid),
             Request::MfaAdopt { host } => jumpd.mfa_adopt(&host),

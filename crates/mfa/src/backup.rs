@@ -118,13 +118,21 @@ pub fn restore<S: Store + ?Sized>(
     let who = Who { uid, user };
     factor.use_up(now_s);
     let replaces = terms.replace.contains(&who.user);
+    // One that cannot be read is nothing to go back to; any other is replaced in one step.
     if replaces {
-        store.forget(&who)?;
+        match store.read(&who) {
+            Ok(_) => {}
+            Err(StoreError::Record { .. } | StoreError::Untrusted { .. }) => store.forget(&who)?,
+            Err(e) => return Err(e),
+        }
     }
     let here = store.serial(&who)?;
     let stays = here > 0 && !replaces;
     let is_newer_here = host == store.host() && here > serial;
     let done = store.update(&who, |slot| {
+        if replaces {
+            *slot = None;
+        }
         let record = match slot {
             // Numbers of two hosts cannot be compared: that it was written at all is enough.
             None if stays => {
@@ -139,11 +147,13 @@ pub fn restore<S: Store + ?Sized>(
             Some(record) => record,
         };
         // Beyond every number of the old host, so that no record of it fits here.
-        Ok(record.restore(&factor, serial, is_newer_here, |factor| {
-            if !terms.recovery_codes {
-                factor.void_recovery_codes(now_unix_s);
-            }
-        }))
+        Ok(
+            record.restore(&factor, serial.max(here), is_newer_here, |factor| {
+                if !terms.recovery_codes {
+                    factor.void_recovery_codes(now_unix_s);
+                }
+            }),
+        )
     })?;
     Ok((who, done))
 }

@@ -174,7 +174,9 @@ impl Draft {
         };
         let mut bytes = Zeroizing::new(vec![0u8; key_length(params.algorithm)]);
         getrandom::fill(&mut bytes)?;
+        let turn = Turn::of(who.uid)?;
         let (recovery, codes) = RecoveryCodes::generate()?;
+        drop(turn);
         let new = NewFactor {
             params,
             key: Key::from_bytes(bytes),
@@ -191,6 +193,16 @@ impl Draft {
     }
 }
 
+#[cfg(test)]
+impl Draft {
+    /// One of this key.
+    pub(crate) fn of_key(who: &Who, key: &str, now_unix_s: i64) -> Option<Self> {
+        let mut draft = Self::new(who, "b", now_unix_s, Params::default()).ok()?;
+        draft.new.key = Key::from_base32(key)?;
+        Some(draft)
+    }
+}
+
 /// Makes a text by which the user can enrol an authenticator at a login, until `until_unix_s` (seconds since
 /// the Unix epoch) and once. An invitation made before is void.
 ///
@@ -202,7 +214,9 @@ pub fn invite<S: Store + ?Sized>(
     now_unix_s: i64,
     until_unix_s: i64,
 ) -> Result<Secret, StoreError> {
+    let turn = Turn::of(who.uid)?;
     let (invitation, text) = Invitation::generate(now_unix_s, until_unix_s)?;
+    drop(turn);
     store.update(who, |slot| {
         let record = slot.get_or_insert_with(|| Record::new(who));
         record.invite(invitation.clone());
@@ -225,7 +239,7 @@ pub fn enrol_invited<S: Store + ?Sized>(
     code: &str,
     now_unix_s: i64,
 ) -> Result<Confirmation, StoreError> {
-    let _turn = Turn::to_look_at(invitation);
+    let _turn = Turn::to_look_at(invitation, who.uid)?;
     store.update(who, |slot| {
         let outcome = match slot {
             None => None,
@@ -325,7 +339,9 @@ pub fn new_recovery_codes<S: Store + ?Sized>(
     store: &S,
     who: &Who,
 ) -> Result<Vec<Secret>, StoreError> {
+    let turn = Turn::of(who.uid)?;
     let (stored, codes) = RecoveryCodes::generate()?;
+    drop(turn);
     store.update(who, |slot| {
         match slot.as_mut().map(|r| r.replace_recovery_codes(&stored)) {
             Some(true) => Ok(()),

@@ -229,6 +229,11 @@ impl Record {
         self.body.active.as_ref().map_or(0, |f| f.recovery.left())
     }
 
+    /// How often the user was locked out anywhere, or let in again by an operator, ever.
+    pub(crate) fn lockouts(&self) -> u64 {
+        self.body.throttle.lockouts()
+    }
+
     pub(crate) fn failures(&self) -> u32 {
         self.body.throttle.failures()
     }

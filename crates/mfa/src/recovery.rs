@@ -9,7 +9,7 @@
 //! and an attempt then costs one Argon2 rather than ten.
 
 use crate::slow_hash::slow_hash;
-use crate::store::StoreError;
+use crate::store::{StoreError, Who};
 use crate::turns::{self, Turn};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,8 @@ impl TypedCode {
 ///
 /// # Errors
 /// When memory is short, or no turn came in time.
-pub fn as_if(typed: &str) -> Result<(), StoreError> {
-    let _turn = Turn::to_look_at(typed)?;
+pub fn as_if(who: &Who, typed: &str) -> Result<(), StoreError> {
+    let _turn = Turn::to_look_at(typed, who.uid)?;
     in_turn_as_if(typed)
 }
 

@@ -208,8 +208,8 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// counted already is not counted twice. Of many at once, no more get in.
     ///
     /// Sessions end with their host. A store of one host may forget them when jumpd ends, which opens
-    /// those anew that live on; one that several share keeps with each the host and for how long it counts
-    /// unless it is renewed.
+    /// those anew that live on. jumpd opens every session anew each minute: a store that several hosts
+    /// share counts it for a few minutes more, so that those of a dead host lock nobody out.
     ///
     /// # Errors
     /// When it cannot be counted; then it must not be opened.

@@ -274,6 +274,11 @@ impl Throttle {
         self.lockouts
     }
 
+    /// Counts lock-outs from at least so many on.
+    pub(crate) fn no_fewer_lockouts_than(&mut self, lockouts: u64) {
+        self.lockouts = self.lockouts.max(lockouts);
+    }
+
     /// A right code came from `place`: its wrong ones are forgotten, and it is known from now on.
     pub(crate) fn right(&mut self, place: &Place, now_s: i64) {
         let known = self.at(place, now_s);

@@ -67,6 +67,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// [`crate::standing`] of the record at the verdict.
     pub standing: Option<String>,
+    /// Whether a lock-out began with it, of this place or of all that never brought a right code.
+    pub lock_began: bool,
 }
 
 /// Whether a typed text has been looked at, with all that this costs.
@@ -106,14 +108,21 @@ pub fn judge<S: Store + ?Sized>(
     now_unix_s: i64,
     limits: &Limits,
 ) -> Result<Judged, StoreError> {
-    let _turn = Turn::to_look_at(typed)?;
+    let _turn = Turn::to_look_at(typed, who.uid)?;
     let (judged, looked) = store.update(who, |slot| {
+        let lockouts = |slot: &Option<Record>| slot.as_ref().map_or(0, Record::lockouts);
+        let before = lockouts(slot);
         let (verdict, looked) = match slot.as_mut() {
             None => (Verdict::NotEnrolled, Looked::No),
             Some(record) => record.judge(place, typed, now_unix_s, limits)?,
         };
         let standing = slot.as_ref().and_then(Record::standing);
-        Ok((Judged { verdict, standing }, looked))
+        let judged = Judged {
+            verdict,
+            standing,
+            lock_began: lockouts(slot) > before,
+        };
+        Ok((judged, looked))
     })?;
     // Not with the record in hand: who is not looked at keeps nobody else waiting.
     if looked == Looked::No {

@@ -187,6 +187,9 @@ pub enum Request {
         user: String,
         /// The uid NSS gives this name.
         uid: Option<u32>,
+        /// The user id of the record, where it is not the one that the user has now.
+        #[serde(default)]
+        record: Option<u32>,
     },
     /// jumpctl: end a lock-out. Answered by [`Reply::Done`].
     MfaUnlock {
@@ -647,7 +650,10 @@ pub struct MfaUser {
     pub failures: u32,
     /// `mfa = "none"`.
     pub automation: bool,
-    /// Whether the policy does not know the user: one of a system group, or one who left.
+    /// The user id of the record.
+    #[serde(default)]
+    pub uid: u32,
+    /// Whether the policy does not know this name with this user id: one of a system group, or one who left.
     #[serde(default)]
     pub unlisted: bool,
     /// Second factors that the policy takes from this user.

@@ -180,6 +180,8 @@ reasons! {
     InvitationExpired => "invitation_expired",
     /// The record of the second factor is sealed with a key that jumpd does not have.
     SealingKeyMissing => "sealing_key_missing",
+    /// Too much was asked for at once; nothing was looked at.
+    Busy => "busy",
     /// No second factor is enrolled.
     NotEnrolled => "not_enrolled",
     /// Too many wrong codes.

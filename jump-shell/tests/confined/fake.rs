@@ -199,6 +199,7 @@ pub(crate) const CODE: &str = "123456";
 /// Her second factor.
 fn second_factor() -> MfaUser {
     MfaUser {
+        uid: 70001,
         user: "alice".into(),
         enrolled: true,
         pending: false,

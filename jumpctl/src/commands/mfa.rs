@@ -34,18 +34,20 @@ pub(super) fn run(jumpd: &Jumpd, action: Mfa, out: &mut Output) -> Answer {
         Mfa::Invite { user, lasting } => invite(jumpd, &user, lasting, out),
         Mfa::Confirm { user } => confirm(jumpd, &user, out),
         Mfa::Status { user } => status(jumpd, user, out),
-        Mfa::Reset { user } => {
+        Mfa::Reset { user, uid: record } => {
             let uid = nss::uid(&user);
             jumpd.tell(&Request::MfaReset {
                 user: user.clone(),
                 uid,
+                record,
             })?;
-            done(
-                out,
-                &format!(
+            let sentence = match record {
+                Some(uid) => format!("The record of {user} with the user id {uid} is forgotten."),
+                None => format!(
                     "{user} has no second factor any more and cannot log in before `jumpctl mfa enroll {user}`."
                 ),
-            )
+            };
+            done(out, &sentence)
         }
         Mfa::Unlock { user } => {
             let uid = nss::uid(&user);
@@ -271,6 +273,10 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
             out.line(locked_out(&user.user, lock, &zone))?;
         }
     }
+    let scope = jumpd.status().map(|status| status.scope);
+    if let Some(left) = left_over(&users, &scope.unwrap_or_default()) {
+        out.line(left)?;
+    }
     out.json(&users)?;
     let ready = |user: &MfaUser| {
         user.automation
@@ -278,6 +284,26 @@ fn status(jumpd: &Jumpd, user: Option<String>, out: &mut Output) -> Answer {
             || (user.enrolled && gives_codes(user) && user.locked_until_ms.is_none())
     };
     Ok(Outcome::from_bool(!one || users.iter().all(ready)))
+}
+
+/// Who still has a record, and is neither in the policy with that user id nor in one of its system groups.
+pub(crate) fn left_over(users: &[MfaUser], scope: &[String]) -> Option<String> {
+    let is_in_scope = |user: &MfaUser| {
+        let groups = nss::groups(&user.user).unwrap_or_default();
+        groups.iter().any(|group| scope.contains(group))
+    };
+    let left = users
+        .iter()
+        .filter(|user| user.unlisted && !is_in_scope(user));
+    let left: Vec<_> = left
+        .map(|user| format!("{} (uid {})", printable(&user.user), user.uid))
+        .collect();
+    (!left.is_empty()).then(|| {
+        format!(
+            "Neither in the policy with this user id nor, as far as the host knows, in its system groups: {}; if they left, `jumpctl mfa reset USER --uid UID` forgets the record.",
+            left.join(", ")
+        )
+    })
 }
 
 /// Whether codes of an authenticator are taken from this user; an older jumpd does not say.
@@ -310,9 +336,6 @@ fn state(user: &MfaUser, zone: &TimeZone) -> String {
     }
     if let Some(ms) = user.invited_until_ms {
         text.push_str(&format!(", invited until {}", time::show(ms, zone)));
-    }
-    if user.unlisted {
-        text.push_str(", not in the policy");
     }
     if let Some(ms) = user.locked_until_ms {
         text.push_str(&format!(", locked until {}", time::show(ms, zone)));
@@ -414,6 +437,7 @@ mod tests {
     #[test]
     fn every_state_has_its_words() {
         let mut user = MfaUser {
+            uid: 70001,
             unlisted: false,
             user: "alice".into(),
             enrolled: false,

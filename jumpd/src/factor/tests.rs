@@ -491,8 +491,11 @@ fn a_user_id_that_is_given_to_somebody_else_is_free_once_the_old_record_is_forgo
     };
     let (reason, message) = refused(enrol());
     assert_eq!(reason, Reason::OtherUsersRecord);
-    assert!(message.contains("jumpctl mfa reset alice"), "{message}");
-    let (reason, _) = refused(host.jumpd.mfa_reset("zoe", None));
+    assert!(
+        message.contains("jumpctl mfa reset alice --uid 70001"),
+        "{message}"
+    );
+    let (reason, _) = refused(host.jumpd.mfa_reset("zoe", None, None));
     assert_eq!(reason, Reason::OtherUsersRecord);
     let states = || match host.jumpd.mfa_status(None) {
         Reply::MfaStatus { users } => users,
@@ -501,7 +504,10 @@ fn a_user_id_that_is_given_to_somebody_else_is_free_once_the_old_record_is_forgo
     let unlisted = |user: &jump_proto::MfaUser| user.unlisted.then(|| user.user.clone());
     let left: Vec<_> = states().iter().filter_map(unlisted).collect();
     assert_eq!(left, ["alice"]);
-    assert!(matches!(host.jumpd.mfa_reset("alice", None), Reply::Done));
+    assert!(matches!(
+        host.jumpd.mfa_reset("alice", None, Some(70001)),
+        Reply::Done
+    ));
     assert_eq!(states().iter().filter_map(unlisted).count(), 0);
     assert!(matches!(enrol(), Reply::Enrolment { .. }));
 }

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// The longest wait for another process that holds the same user's record.
-pub const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// Between two tries; a holder needs a few milliseconds, most of them in fsync.
 const FIRST_PAUSE: Duration = Duration::from_micros(500);

@@ -13,7 +13,7 @@ impl Record {
 
     /// Puts an authenticator of a backup in force, unless this record is the newer one.
     ///
-    /// `serial` is the number of the saved record's last write; `admit` says what of it is good again.
+    /// `serial` is the number of the last write of the saved record or of the one here; `admit` says what of it is good again.
     pub(crate) fn restore(
         &mut self,
         saved: &Factor,
@@ -34,6 +34,10 @@ impl Record {
                 admit(active.insert(saved.copy()));
                 self.body.pending = None;
                 self.after = serial;
+                // Each lock-out was a write: no standing of before is ever that of this authenticator again.
+                self.body
+                    .throttle
+                    .no_fewer_lockouts_than(serial.saturating_add(1));
                 Restored::InForce
             }
         }

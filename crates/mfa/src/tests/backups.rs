@@ -226,3 +226,29 @@ fn a_restore_on_the_host_itself_leaves_good_recovery_codes_good() {
     assert_eq!(ask(&t.store, &codes[0], NOW), Verdict::Replayed);
     assert_eq!(ask(&t.store, &codes[1], NOW), recovery(8));
 }
+
+#[test]
+fn what_was_granted_before_a_reset_or_a_lock_out_is_not_granted_by_a_restore() {
+    let old = temporary();
+    enrol(&old.store);
+    let text = saved(&old.store);
+    let new = temporary();
+    assert_eq!(back(&new.store, &text, NOW), Restored::InForce);
+    let granted = standing(&new.store, &alice()).unwrap();
+    assert!(granted.is_some());
+    let replace = [alice().user];
+    let terms = Terms {
+        replace: &replace,
+        ..Terms::default()
+    };
+    for resets in [true, false] {
+        if resets {
+            reset(&new.store, &alice()).unwrap();
+        } else {
+            unlock(&new.store, &alice()).unwrap();
+        }
+        restore(&new.store, &text, NOW, terms).unwrap();
+        let now = standing(&new.store, &alice()).unwrap();
+        assert!(now.is_some() && now != granted, "{resets}");
+    }
+}

@@ -2,10 +2,9 @@
 
 use super::Findings;
 use crate::client::Jumpd;
-use crate::commands::mfa::gives_codes;
+use crate::commands::mfa::{gives_codes, left_over};
 use crate::credential;
 use crate::error::Error;
-use crate::nss;
 use crate::setup::host::Host;
 use jump_proto::{MfaUser, Reply, Request, Status, paths};
 
@@ -45,12 +44,6 @@ pub(super) fn sealing(host: &dyn Host, status: Option<&Status>, findings: &mut F
     }
 }
 
-/// Whether the host puts a user into a group that may log in through us.
-fn is_in_scope(user: &str, scope: &[String]) -> bool {
-    let groups = nss::groups(user).unwrap_or_default();
-    groups.iter().any(|group| scope.contains(group))
-}
-
 pub(super) fn look(jumpd: &Jumpd, status: Option<&Status>, findings: &mut Findings) {
     const CHECK: &str = "mfa";
     let users = match jumpd.ask(&Request::MfaStatus { user: None }) {
@@ -84,15 +77,8 @@ pub(super) fn look(jumpd: &Jumpd, status: Option<&Status>, findings: &mut Findin
         fitting.map(|user| user.user.as_str()).collect()
     };
     let scope = status.map_or(&[][..], |status| &status.scope);
-    let left = named(&|user| user.unlisted && !is_in_scope(&user.user, scope));
-    if !left.is_empty() {
-        findings.warn(
-            CHECK,
-            format!(
-                "still have a second factor, and are neither users of the policy nor in its system groups: {}; `jumpctl mfa reset USER` forgets it",
-                left.join(", ")
-            ),
-        );
+    if let Some(left) = left_over(&users, scope) {
+        findings.warn(CHECK, left);
     }
     let automation = named(&|user| user.automation);
     if !automation.is_empty() {
