@@ -55,8 +55,8 @@ pub(crate) fn deb(profile: &str) -> Result<PathBuf, String> {
     let part = path.with_extension("part");
     command.args(["--profile", profile, "--output"]).arg(&part);
     if profile != "release" {
-        // Unpacked a dozen times, and shipped to nobody.
-        command.arg("--fast");
+        // Unpacked dozens of times, and shipped to nobody.
+        command.args(["--fast", "--compress-type", "gz"]);
     }
     run(command.stdout(std::process::Stdio::null()))?;
     std::fs::rename(&part, &path).map_err(|e| format!("{}: {e}", path.display()))?;
