@@ -49,7 +49,7 @@ pub enum StoreError {
         waited: Duration,
     },
     /// So many others typed something that takes long to look at that there was no turn in time.
-    #[error("too many recovery codes and invitations to look at; waited {} ms", waited.as_millis())]
+    #[error("too many recovery codes and invitations are being looked at; nothing was done in {} ms, try again", waited.as_millis())]
     Crowded {
         /// How long was waited.
         waited: Duration,
