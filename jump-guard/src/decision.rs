@@ -309,6 +309,7 @@ impl Question {
             via,
             cookie,
             pid: self.tgid,
+            hop: false,
         });
         match ask(guard, &question) {
             Ok(Reply::Judged { allowed: true, .. }) => {}

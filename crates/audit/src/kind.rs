@@ -269,25 +269,25 @@ kinds! {
         text: "A command was asked for that is not the restricted shell's own. It was not run.",
         fields: "reason user uid session src command mfa key_fp sandbox policy",
     }
-    /// Recorded hop started.
+    /// Hop started.
     HopStarted {
         word: "hop.started",
         id: "e2f884fc65374d29843de0f60a097490",
         severity: Allowed,
         outcome: Success,
-        subject: "Recorded hop started",
+        subject: "Hop started",
         text: "The restricted shell connects on to a target for the user.",
-        fields: "user uid session src dst_name dst rule mfa key_fp sandbox policy",
+        fields: "user uid session src dst_name dst rule mfa key_fp sandbox policy hop login recorded",
     }
-    /// Recorded hop ended.
+    /// Hop ended.
     HopEnded {
         word: "hop.ended",
         id: "e0b755d969d843ecb9437493cc9b9e90",
         severity: Allowed,
         outcome: Success,
-        subject: "Recorded hop ended",
+        subject: "Hop ended",
         text: "A hop through the restricted shell is over.",
-        fields: "reason user uid session src dst_name dst rule mfa key_fp duration_ms sandbox policy",
+        fields: "reason user uid session src dst_name dst rule mfa key_fp duration_ms sandbox policy hop login status",
     }
     /// Recording started.
     RecordingStarted {
@@ -297,7 +297,7 @@ kinds! {
         outcome: Success,
         subject: "Recording started",
         text: "What the user sees in this hop is being recorded.",
-        fields: "reason user uid session src dst_name dst rule policy detail",
+        fields: "reason user uid session src dst_name dst rule policy recording detail",
     }
     /// Recording sealed.
     RecordingSealed {
@@ -307,7 +307,37 @@ kinds! {
         outcome: Success,
         subject: "Recording sealed",
         text: "A recording is complete; `jumpctl recordings verify` tells of any later change.",
-        fields: "reason user uid session src dst_name dst rule policy detail",
+        fields: "reason user uid session src dst_name dst rule policy recording sequence head detail",
+    }
+    /// Recording checkpoint.
+    RecordingCheckpoint {
+        word: "recording.checkpoint",
+        id: "3055d4aef62841a087d6427e41a6b216",
+        severity: Allowed,
+        outcome: Success,
+        subject: "Recording checkpoint",
+        text: "So far the recording has come: `sequence` frames, the last one with this `head`. `jumpctl recordings verify` compares them with the file.",
+        fields: "user uid session src recording sequence head policy",
+    }
+    /// Recording deleted.
+    RecordingDeleted {
+        word: "recording.deleted",
+        id: "74f850c8509940c4b5426966a7f06d8c",
+        severity: Notable,
+        outcome: Success,
+        subject: "Recording deleted",
+        text: "A recording was deleted, as `[recording]` of the policy says.",
+        fields: "reason user uid session recording detail policy",
+    }
+    /// User CA changed.
+    CaChanged {
+        word: "ca.changed",
+        id: "ac2bc28bb4e44c299a08f1bf41c6445c",
+        severity: Notable,
+        outcome: Success,
+        subject: "User CA changed",
+        text: "The key that hops authenticate with was made or changed; `detail` has its fingerprint. Targets must trust it (`jumpctl ca show`).",
+        fields: "reason detail policy",
     }
     /// Recording failed.
     RecordingFailed {
@@ -317,7 +347,7 @@ kinds! {
         outcome: Failure,
         subject: "Recording failed",
         text: "A recording could not be kept, so the hop was refused or ended. Look at the free space under /var/lib/jump and at `detail`.",
-        fields: "reason user uid session src dst_name dst rule policy detail",
+        fields: "reason user uid session src dst_name dst rule policy recording detail",
     }
     /// Policy in force.
     PolicyApplied {

@@ -4,7 +4,7 @@
 //! after the first release is optional, so that both directions survive an
 //! upgrade with sessions open.
 
-use crate::{Method, Reason, Secret, SessionId, TotpChoice, TotpParams, Via};
+use crate::{HopId, Method, Reason, Secret, SessionId, TotpChoice, TotpParams, Via};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -227,6 +227,20 @@ pub enum Request {
         #[serde(default)]
         replace: Vec<String>,
     },
+    /// jumpctl: make the user CA that hops authenticate with. Answered by [`Reply::Ca`] or [`Reply::Refused`].
+    CaInit,
+    /// jumpctl: the user CA's public keys. Answered by [`Reply::Ca`].
+    CaShow,
+    /// jumpctl: another key for the user CA. Answered by [`Reply::Ca`] or [`Reply::Refused`].
+    CaRotate {
+        /// False: make the next key, which targets must trust before it is used. True: sign with it from now on.
+        finish: bool,
+    },
+    /// jumpctl: delete what the policy keeps no longer. Answered by [`Reply::Pruned`] or [`Reply::Refused`].
+    RecordingsPrune {
+        /// Only tell what would be deleted.
+        dry_run: bool,
+    },
     /// jumpctl: live sessions. Answered by [`Reply::Sessions`], one or more.
     Sessions,
     /// jumpctl: one live session with its connections. Answered by [`Reply::Sessions`] with at most one.
@@ -258,6 +272,35 @@ pub enum Request {
         /// TCP port.
         port: u16,
     },
+    /// jump-shell: begin a hop. Answered by [`Reply::Hop`] or [`Reply::Refused`].
+    HopOpen(HopRequest),
+    /// jump-shell: a hop is over. Answered by [`Reply::Done`].
+    HopEnded {
+        /// Which.
+        hop: HopId,
+        /// Exit status of ssh, where it had one.
+        status: Option<u8>,
+        /// Why, where it was not the user or the target who ended it.
+        reason: Option<Reason>,
+    },
+    /// jump-shell, on a connection of its own: record this hop from now on. Answered by
+    /// [`Reply::Recording`] or [`Reply::Refused`]; after that the packets of [`crate::hop`] follow.
+    Record {
+        /// Which.
+        hop: HopId,
+        /// Columns of the terminal.
+        cols: u16,
+        /// Its rows.
+        rows: u16,
+        /// `TERM`, where it is known.
+        term: Option<String>,
+    },
+    /// jump-shell, on a connection of its own: go on with a recording after
+    /// [`crate::hop::FromRecorder::ComeAgain`]. Answered as [`Request::Record`]; packets count from 0 again.
+    RecordAgain {
+        /// Which.
+        hop: HopId,
+    },
     /// jump-shell: which sessions does this one's user have? Answered by [`Reply::OwnSessions`].
     OwnSessions,
     /// jump-shell: end a session of this one's user. Answered by [`Reply::Done`] or [`Reply::Refused`].
@@ -280,6 +323,50 @@ pub enum Request {
     },
 }
 
+/// Where a hop is to lead.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HopRequest {
+    /// Name of a host or address literal, or the name of a target that is one host.
+    pub host: String,
+    /// TCP port; absent: 22 if the policy lets the user go there, else the target's only port.
+    pub port: Option<u16>,
+    /// Login name at the target; absent: the rule's.
+    pub login: Option<String>,
+}
+
+/// A hop that may begin: what ssh is started with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HopOpened {
+    /// Its name, and its recording's.
+    pub hop: HopId,
+    /// Where to.
+    pub address: SocketAddr,
+    /// Login name at the target.
+    pub login: String,
+    /// The name under which the target's host key is known (`HostKeyAlias`, ssh_config(5)).
+    pub host_key_alias: String,
+    /// The file of host keys that counts (`GlobalKnownHostsFile`, ssh_config(5)).
+    pub known_hosts: String,
+    /// Whether it exists only while it is recorded.
+    pub record: bool,
+    /// Whether the user's own forwarded agent authenticates, and not the bastion's CA.
+    #[serde(default)]
+    pub forwarded_agent: bool,
+    /// The rule.
+    pub rule: String,
+}
+
+/// The user CA's public keys, each one line as in authorized_keys (sshd(8)), without options.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaKeys {
+    /// The key that signs; absent: there is no CA.
+    pub current: Option<String>,
+    /// The key that will sign after the rotation.
+    pub next: Option<String>,
+    /// The key that signed before the last rotation.
+    pub previous: Option<String>,
+}
+
 /// A connect(2) that waits in the kernel for an answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JudgeRequest {
@@ -295,6 +382,9 @@ pub struct JudgeRequest {
     pub cookie: u64,
     /// The asking task.
     pub pid: i32,
+    /// Whether the task is the OpenSSH client of one of jump-shell's hops.
+    #[serde(default)]
+    pub hop: bool,
 }
 
 /// The most connections that one [`Request::FlowsCut`] or [`Push::Cut`] names: they fit into a message.
@@ -491,6 +581,22 @@ pub enum Reply {
     },
     /// The session that asks.
     Whoami(SessionInfo),
+    /// A hop may begin.
+    Hop(HopOpened),
+    /// The recording has begun, or goes on.
+    Recording,
+    /// The user CA.
+    Ca(CaKeys),
+    /// What was deleted, or would be.
+    Pruned {
+        /// The recordings.
+        recordings: Vec<HopId>,
+        /// How many bytes they had.
+        bytes: u64,
+        /// Whether there were more than this message can tell.
+        #[serde(default)]
+        more: bool,
+    },
     /// Where the session may go now.
     Targets {
         /// One entry per target and rule.

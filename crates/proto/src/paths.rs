@@ -8,6 +8,18 @@ pub const JUMPD_SOCKET: &str = "/run/jump/jumpd.sock";
 pub const GUARD_SOCKET: &str = "/run/jump/guard.sock";
 /// `jump-shell` talks to jumpd here, through the guard, which attests the session.
 pub const SHELL_SOCKET: &str = "/run/jump/shell.sock";
+/// The system's OpenSSH client asks here for the signature of its hop, through the guard, which attests the session.
+pub const AGENT_SOCKET: &str = "/run/jump/agent.sock";
+/// The OpenSSH client that hops run.
+pub const SSH: &str = "/usr/bin/ssh";
+/// Host keys of targets, for all of them; ssh(1)'s known_hosts format, kept by the sysadmin.
+pub const KNOWN_HOSTS: &str = "/etc/jump/known_hosts";
+/// Host keys that the policy gives for a target: one file each, named as the target (0644).
+pub const TARGETS_KNOWN_HOSTS: &str = "/var/lib/jump/known_hosts";
+/// Recordings, one file each (`jumpd`, 0700).
+pub const RECORDINGS: &str = "/var/lib/jump/recordings";
+/// The user CA that hops authenticate with (`jumpd`, 0700).
+pub const CA: &str = "/var/lib/jump/ca";
 /// What a restarted jumpd must still know; gone with a reboot (`jumpd`, 0700).
 pub const RUNTIME_STATE: &str = "/run/jump/state";
 /// Written by jumpd when a name of the policy has other addresses than before.

@@ -242,6 +242,22 @@ reasons! {
     Unchanged => "unchanged",
     /// The TCP connection could not be made.
     ConnectFailed => "connect_failed",
+    /// The target's host key is not one that this jump server knows for it.
+    HostKeyUnknown => "host_key_unknown",
+    /// The rule does not give this login name at the target.
+    LoginName => "login_name",
+    /// There is no user CA: `jumpctl ca init` makes it.
+    NoCa => "no_ca",
+    /// The target did not accept the login of a hop.
+    LoginRefused => "login_refused",
+    /// Less of the disk is free than `[recording] reserve`.
+    DiskFull => "disk_full",
+    /// The recorder, or the way to it, failed.
+    RecorderLost => "recorder_lost",
+    /// A member of `[recording] break_glass` went on unrecorded.
+    BreakGlass => "break_glass",
+    /// Older, or more, than `[recording]` keeps.
+    Retention => "retention",
     /// A command that is not the restricted shell's own.
     NotACommand => "not_a_command",
     /// Anything that should not happen; the text says what.

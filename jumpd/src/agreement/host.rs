@@ -249,6 +249,7 @@ impl Host {
             via: to.via,
             cookie,
             pid: 4713,
+            hop: false,
         });
         let Request::Judge(ask) = ask else {
             unreachable!()
