@@ -88,6 +88,33 @@ const WORDS: &[(&str, &str, &str)] = &[
         "JUMP_COMMAND",
         "name of the program asked for, if it is a well-known one, otherwise `other`; never its arguments",
     ),
+    (
+        "hop",
+        "JUMP_HOP",
+        "the hop of the restricted shell, and its recording if it has one",
+    ),
+    ("login", "JUMP_LOGIN", "the login name at the target"),
+    ("recorded", "JUMP_RECORDED", "`yes` or `no`"),
+    (
+        "status",
+        "JUMP_STATUS",
+        "exit status of the hop's ssh: the remote command's, or 255",
+    ),
+    (
+        "recording",
+        "JUMP_RECORDING",
+        "the recording, named as its hop",
+    ),
+    (
+        "sequence",
+        "JUMP_SEQUENCE",
+        "how many frames the recording has so far, the trailer counted as one",
+    ),
+    (
+        "head",
+        "JUMP_HEAD",
+        "SHA-256 that the last of these frames is chained to",
+    ),
     ("lost", "JUMP_LOST", "how many events could not be written"),
     ("detail", "JUMP_DETAIL", "more for the admin"),
     ("seq", "JUMP_SEQ", "number of the event since boot"),
