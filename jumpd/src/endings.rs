@@ -1,6 +1,7 @@
 //! The clock: sessions that reach their end, are not used, lose their guard, or are over.
 
 use crate::activity::unannounced;
+use crate::hops::hops_over;
 use crate::login::session_end;
 use crate::rejudge::{set_end, too_slow};
 use crate::sessions::Session;
@@ -47,6 +48,7 @@ pub(crate) fn watch(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
                 }
                 offset = now;
                 jumpd.tick();
+                jumpd.tick_hops();
                 if counted.elapsed() >= RECOUNT {
                     counted = Instant::now();
                     jumpd.count_again();
@@ -164,6 +166,9 @@ impl Jumpd {
         if let Some(guard) = &session.guard {
             // It asks anew, hears that there is no such session, and ends what is left.
             guard.push.shut_down();
+        }
+        for event in hops_over(&mut session, why) {
+            self.note(event);
         }
         for flow in std::mem::take(&mut session.flows).into_values() {
             self.note(unannounced(&mut session, &flow, why));

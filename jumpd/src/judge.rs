@@ -211,6 +211,7 @@ impl Jumpd {
                         since_ms: now_ms(),
                         since_boot_ms: boot_ms(),
                         via: request.via,
+                        hop: None,
                         cut: None,
                         until_ms: until.map(Timestamp::as_millisecond),
                         revoked: None,

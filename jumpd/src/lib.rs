@@ -20,6 +20,7 @@ mod endings;
 mod factor;
 mod flows;
 mod generation;
+mod hops;
 mod host;
 mod judge;
 pub mod keys;

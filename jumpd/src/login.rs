@@ -293,6 +293,7 @@ impl Jumpd {
             sandbox: String::new(),
             opened: false,
             flows: BTreeMap::new(),
+            hops: BTreeMap::new(),
             sent: 0,
             received: 0,
             ends: None,

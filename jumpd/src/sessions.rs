@@ -5,13 +5,14 @@
 //! connection. The directory is in memory and gone with a reboot, as the
 //! sessions are.
 
+use crate::hops::Hop;
 use crate::limits::Rate;
 use crate::state::{boot_ms, given, now_ms};
 use jiff::Timestamp;
 use jump_audit::{Event, Kind};
 use jump_mfa::{Place, Who};
 use jump_policy::Subject;
-use jump_proto::{Channel, FlowInfo, Push, Reason, SessionId, SessionInfo, Via};
+use jump_proto::{Channel, FlowInfo, HopId, Push, Reason, SessionId, SessionInfo, Via};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -41,6 +42,9 @@ pub(crate) struct Flow {
     pub(crate) since_boot_ms: i64,
     /// Which way.
     pub(crate) via: Via,
+    /// The hop of jump-shell's that it carries, if it is one's.
+    #[serde(default)]
+    pub(crate) hop: Option<HopId>,
     /// Payload bytes sent and received, told by the guard before it reset the connection.
     #[serde(default)]
     pub(crate) cut: Option<(u64, u64)>,
@@ -113,6 +117,9 @@ pub(crate) struct Session {
     pub(crate) opened: bool,
     /// Open connections by socket cookie.
     pub(crate) flows: BTreeMap<u64, Flow>,
+    /// Hops of jump-shell's.
+    #[serde(default)]
+    pub(crate) hops: BTreeMap<HopId, Hop>,
     /// Payload bytes sent to targets by connections that are closed.
     pub(crate) sent: u64,
     /// Payload bytes received from targets by connections that are closed.
@@ -291,6 +298,12 @@ impl Asker {
         }
     }
 
+    /// SHA-256 fingerprint of the login key.
+    #[allow(dead_code, reason = "the recorder's")]
+    pub(crate) fn key_fingerprint(&self) -> Option<&str> {
+        self.key_fingerprint.as_deref()
+    }
+
     /// As [`Session::place`].
     pub(crate) fn place(&self) -> Place {
         place(self.key_fingerprint.as_deref(), self.source)
@@ -452,10 +465,10 @@ impl Sessions {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn session(id: u8) -> Session {
+    pub(crate) fn session(id: u8) -> Session {
         Session {
             id: SessionId::from_bytes([id; 16]),
             user: "alice".to_owned(),
@@ -474,6 +487,7 @@ mod tests {
             sandbox: String::new(),
             opened: false,
             flows: BTreeMap::new(),
+            hops: BTreeMap::new(),
             sent: 0,
             received: 0,
             ends: Some((5, Reason::MaxSession)),
@@ -503,6 +517,7 @@ mod tests {
             since_ms: 3,
             since_boot_ms: 3,
             via: Via::Forward,
+            hop: None,
             cut: None,
             until_ms: None,
             revoked: None,

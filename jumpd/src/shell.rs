@@ -65,6 +65,17 @@ impl Jumpd {
                 targets: self.targets(&asker),
             },
             Request::Resolve { host, port } => self.resolve_for_shell(&asker, &host, port),
+            Request::HopEnded {
+                hop,
+                status,
+                reason,
+            } => {
+                if self.end_hop(id, &hop, status, reason) {
+                    Reply::Done
+                } else {
+                    refused(Reason::NoSession, "There is no such hop.")
+                }
+            }
             Request::OwnSessions => self.own_sessions(&asker),
             Request::EndOwnSession { session } => self.end_own_session(&asker, &session),
             Request::OwnMfa => self.own_mfa(&asker),
