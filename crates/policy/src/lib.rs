@@ -31,8 +31,8 @@ pub use host::{Conflict, HostFacts};
 pub use jump_proto::Method;
 pub use keys::PublicKey;
 pub use model::{
-    Effect, Group, HostPattern, MfaSettings, PolicyTest, Ports, Rule, SessionSettings, Target,
-    User, UserMfa,
+    Effect, Group, HostPattern, Keep, MfaSettings, PolicyTest, Ports, RecordingSettings, Rule,
+    SessionSettings, Target, User, UserMfa,
 };
 pub use selftest::TestFailure;
 pub use values::seconds;
@@ -160,6 +160,21 @@ impl Policy {
     #[must_use]
     pub fn session(&self) -> &SessionSettings {
         &self.model.session
+    }
+
+    /// `[recording]`.
+    #[must_use]
+    pub fn recording(&self) -> &RecordingSettings {
+        &self.model.recording
+    }
+
+    /// Whether the hops of `who` go on unrecorded where recording fails: a group of theirs is one of `break_glass`.
+    #[must_use]
+    pub fn breaks_glass(&self, who: &Subject) -> bool {
+        let groups = &self.model.recording.break_glass;
+        let own = self.user(&who.user).map(|user| user.groups.as_slice());
+        let mut all = own.unwrap_or_default().iter().chain(&who.groups);
+        all.any(|group| groups.contains(group))
     }
 
     /// Every user, by name.

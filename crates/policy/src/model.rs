@@ -80,6 +80,45 @@ impl Default for SessionSettings {
     }
 }
 
+/// How long recordings are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// For ever, and that is meant.
+    Forever,
+    /// So long after they ended.
+    For(Duration),
+}
+
+/// `[recording]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingSettings {
+    /// age recipients (X25519) that recordings are encrypted to; none: they are not encrypted.
+    pub recipients: Vec<String>,
+    /// Bytes of the disk that recordings leave free.
+    pub reserve: u64,
+    /// How long a recorded hop goes on after the reserve was reached.
+    pub grace: Duration,
+    /// Groups whose hops go on unrecorded where recording fails: of the policy, and of other NSS sources.
+    pub break_glass: BTreeSet<String>,
+    /// How long recordings are kept; absent: nothing is said, and they are kept.
+    pub keep: Option<Keep>,
+    /// Bytes that all recordings may take together, the oldest are deleted first; absent: no limit.
+    pub keep_size: Option<u64>,
+}
+
+impl Default for RecordingSettings {
+    fn default() -> Self {
+        Self {
+            recipients: Vec::new(),
+            reserve: 512 << 20,
+            grace: Duration::from_secs(60),
+            break_glass: BTreeSet::new(),
+            keep: None,
+            keep_size: None,
+        }
+    }
+}
+
 /// What `mfa` in a user's table asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserMfa {
@@ -292,6 +331,7 @@ pub(crate) struct Model {
     pub(crate) host_gid: u32,
     pub(crate) mfa: MfaSettings,
     pub(crate) session: SessionSettings,
+    pub(crate) recording: RecordingSettings,
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) targets: BTreeMap<String, Target>,

@@ -8,6 +8,7 @@
 mod accounts;
 mod mfa;
 mod narrowing;
+mod recording;
 mod references;
 mod rules;
 mod warnings;
@@ -60,6 +61,8 @@ struct Reference {
 enum Kind {
     User,
     Group,
+    /// Of the policy, or of another source and named by a rule.
+    AnyGroup,
     Target,
     Window,
     Rule,
@@ -69,7 +72,7 @@ impl Kind {
     fn noun(self) -> &'static str {
         match self {
             Self::User => "user",
-            Self::Group => "group",
+            Self::Group | Self::AnyGroup => "group",
             Self::Target => "target",
             Self::Window => "window",
             Self::Rule => "rule",
@@ -206,6 +209,7 @@ pub(crate) fn read(
     let mut remarks = Problems::default();
     warnings::collect(&model, &mut remarks);
     narrowing::remark(&model, &mut remarks);
+    recording::remark(&model, &mut remarks);
     Ok((model, remarks.into_warnings(source)))
 }
 
@@ -219,12 +223,14 @@ fn document_model(
     let (host_group, host_gid) = host(reader, root.optional("host"), host_timezone);
     let mfa = mfa::settings(reader, root.optional("mfa"));
     let session = session(reader, root.optional("session"));
+    let recording = recording::settings(reader, root.optional("recording"));
     let model = Model {
         timezone: reader.timezone.clone(),
         host_group,
         host_gid,
         mfa,
         session,
+        recording,
         users: accounts::users(reader, root.optional("users")),
         groups: accounts::groups(reader, root.optional("groups")),
         targets: rules::targets(reader, root.optional("targets")),

@@ -13,13 +13,23 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// The longest duration taken, a year, in seconds.
-const LONGEST: u64 = 366 * 86_400;
+/// The longest duration taken, a year.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// `8h`, `30m`, `1h30m`, `0s`: numbers with a unit, largest unit first.
 pub(crate) fn duration(
     node: Node<'_>,
     at_least: Duration,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    duration_up_to(node, at_least, LONGEST, problems)
+}
+
+/// As [`duration`], where another length than a year is the longest.
+pub(crate) fn duration_up_to(
+    node: Node<'_>,
+    at_least: Duration,
+    longest: Duration,
     problems: &mut Problems,
 ) -> Option<Duration> {
     let text = string(node, problems)?;
@@ -31,14 +41,18 @@ pub(crate) fn duration(
         );
         return None;
     };
-    if seconds > LONGEST {
+    let duration = Duration::from_secs(seconds);
+    if duration > longest {
+        let longest = match longest {
+            LONGEST => "a year".to_owned(),
+            other => spelled(other),
+        };
         problems.add(
             &node.span(),
-            format!("{} is longer than a year", quoted(text)),
+            format!("{} is longer than {longest}", quoted(text)),
         );
         return None;
     }
-    let duration = Duration::from_secs(seconds);
     if duration < at_least {
         problems.add(
             &node.span(),
@@ -51,6 +65,16 @@ pub(crate) fn duration(
         return None;
     }
     Some(duration)
+}
+
+/// A whole number of days, hours or seconds, for a message.
+fn spelled(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds % 86_400, seconds % 3600) {
+        (0, _) => format!("{} days", seconds / 86_400),
+        (_, 0) => format!("{} h", seconds / 3600),
+        _ => format!("{seconds} s"),
+    }
 }
 
 /// Seconds in a length of time as policy.toml writes it: `8h`, `1h30m`, `90s`, `1d`; `None` for anything else.

@@ -14,11 +14,17 @@ pub(super) fn check(model: &Model, places: &Places, problems: &mut Problems) {
 
 fn names_lead_somewhere(model: &Model, places: &Places, problems: &mut Problems) {
     let rules: BTreeSet<&str> = model.rules.iter().map(|r| r.name.as_str()).collect();
+    let foreign: BTreeSet<&str> = model
+        .rules
+        .iter()
+        .flat_map(|rule| rule.system_groups.iter().map(String::as_str))
+        .collect();
     for reference in &places.references {
         let name = reference.name.as_str();
         let exists = match reference.kind {
             Kind::User => model.users.contains_key(name),
             Kind::Group => model.groups.contains_key(name),
+            Kind::AnyGroup => model.groups.contains_key(name) || foreign.contains(name),
             Kind::Target => model.targets.contains_key(name),
             Kind::Window => model.windows.contains_key(name),
             Kind::Rule => rules.contains(name),
@@ -29,6 +35,12 @@ fn names_lead_somewhere(model: &Model, places: &Places, problems: &mut Problems)
         let names: Vec<&str> = match reference.kind {
             Kind::User => model.users.keys().map(String::as_str).collect(),
             Kind::Group => model.groups.keys().map(String::as_str).collect(),
+            Kind::AnyGroup => model
+                .groups
+                .keys()
+                .map(String::as_str)
+                .chain(foreign.iter().copied())
+                .collect(),
             Kind::Target => model.targets.keys().map(String::as_str).collect(),
             Kind::Window => model.windows.keys().map(String::as_str).collect(),
             Kind::Rule => rules.iter().copied().collect(),
@@ -41,6 +53,11 @@ fn names_lead_somewhere(model: &Model, places: &Places, problems: &mut Problems)
                 &reference.span,
                 message,
                 "add [groups.NAME] with a gid; groups of other sources go into `system_groups`",
+            ),
+            (Kind::AnyGroup, None) => problems.add_help(
+                &reference.span,
+                message,
+                "name a group of [groups], or one that a rule has in `system_groups`",
             ),
             (_, Some(help)) => problems.add_help(&reference.span, message, help),
             (_, None) => problems.add(&reference.span, message),
