@@ -4,7 +4,8 @@ use crate::tools::{self, For};
 use crate::{Outcome, cargo, packages, run, target};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// The profile of what the lab installs: quick to build, the same code paths as a release.
 const PROFILE: &str = "lab";
@@ -51,6 +52,41 @@ fn let_them_watch() {
     if now.trim().parse().is_ok_and(|limit: u32| limit < 1024) {
         // Where it cannot be raised, hosts say themselves what they miss.
         let _raised = std::fs::write(LIMIT, "1024");
+    }
+}
+
+/// The trees being made beside other work.
+static TREES: Mutex<Option<Child>> = Mutex::new(None);
+
+/// Begins to make the trees that hosts are booted from: it takes a mirror longer than a processor.
+pub(crate) fn begin_trees() -> Outcome {
+    tools::install(For::Lab)?;
+    run(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--bin",
+        "jump-lab-trees",
+    ]))?;
+    let child = Command::new("nice")
+        .arg(target().join("debug/jump-lab-trees"))
+        .args(RELEASES)
+        .spawn()
+        .map_err(|e| format!("jump-lab-trees: {e}"))?;
+    *TREES.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+    Ok(())
+}
+
+/// Waits for the trees that were begun. What is missing then, the lab makes itself, and says why it cannot.
+pub(crate) fn trees_made() {
+    let begun = TREES.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(mut child) = begun {
+        match child.wait() {
+            Ok(status) if status.success() => {}
+            Ok(status) => eprintln!("xtask: jump-lab-trees: {status}"),
+            Err(e) => eprintln!("xtask: jump-lab-trees: {e}"),
+        }
     }
 }
 
@@ -111,6 +147,7 @@ const FEW: usize = 8;
 /// twice is red. Both runs are printed.
 pub(crate) fn whole() -> Outcome {
     let parts = Parts::make()?;
+    trees_made();
     // Built before, so that the two do not wait for each other.
     run(&mut stories(&["--no-run"]))?;
     let lists = RELEASES.map(|suite| target().join(format!("lab-red-{suite}")));

@@ -34,9 +34,20 @@ const STAGES: &[Stage] = &[
         run: documentation,
     },
     Stage {
+        name: "tests, built",
+        slow: false,
+        run: || nextest(&["--no-run"]),
+    },
+    // They are made beside what follows.
+    Stage {
+        name: "the lab's trees, begun",
+        slow: true,
+        run: lab::begin_trees,
+    },
+    Stage {
         name: "unit and C-edge tests",
         slow: false,
-        run: unit_tests,
+        run: || nextest(&["--no-fail-fast"]),
     },
     Stage {
         name: "known attacks and hazards",
@@ -73,6 +84,8 @@ pub(crate) fn all(slow: bool) -> Outcome {
             failed.push(stage.name);
         }
     }
+    // Where the lab did not come to it: nothing outlives the run.
+    lab::trees_made();
     println!("\n{report}{:>13} s  in all", begin.elapsed().as_secs());
     if failed.is_empty() {
         Ok(())
@@ -121,15 +134,9 @@ fn documentation() -> Outcome {
 }
 
 /// All but the lab's scenarios, which boot hosts and have a stage of their own.
-fn unit_tests() -> Outcome {
+fn nextest(words: &[&str]) -> Outcome {
     tools::cargo_tool("cargo-nextest", "0.9.143")?;
-    run(&mut cargo(&[
-        "nextest",
-        "run",
-        "--locked",
-        "--workspace",
-        "--no-fail-fast",
-        "-E",
-        "not (package(jump-lab) & binary(lab))",
-    ]))
+    let mut command = cargo(&["nextest", "run", "--locked", "--workspace"]);
+    command.args(["-E", "not (package(jump-lab) & binary(lab))"]);
+    run(command.args(words))
 }

@@ -20,7 +20,7 @@ const CHANGING: Place = Place {
 const INSTALLING: Duration = Duration::from_secs(120);
 /// Makes the package anew with another version, and nothing else changed.
 const REPACK: &str = "set -e; cd /root; rm -rf repack; dpkg-deb -R now.deb repack; \
-                      sed -i 's/^Version: .*/Version: VERSION/' repack/DEBIAN/control; dpkg-deb -b --root-owner-group repack other.deb";
+                      sed -i 's/^Version: .*/Version: VERSION/' repack/DEBIAN/control; dpkg-deb -Zgzip -z1 -b --root-owner-group repack other.deb";
 
 fn run(host: &Bastion, line: &str) -> Result<()> {
     let output = host.shell(line).patience(INSTALLING).run()?;

@@ -94,6 +94,7 @@ stories! {
     beside policy::explain_says_what_the_guard_does,
     beside agreement::explain_pam_and_the_guard_agree,
     beside saving::every_save_comes_into_force,
+    elsewhere saving::a_save_that_nobody_noticed_comes_into_force,
     elsewhere saving::a_policy_that_cannot_be_read_names_its_cure,
     beside layers::the_packaged_module_cannot_be_weakened,
     beside layers::landlock_alone_stops_every_tcp_connect,

@@ -73,6 +73,37 @@ pub(crate) fn every_save_comes_into_force(lab: &Lab) -> Result<()> {
     })
 }
 
+/// Given a save that systemd does not notice, then it comes into force all the same, and looking every so often writes nothing down.
+pub(crate) fn a_save_that_nobody_noticed_comes_into_force(lab: &Lab) -> Result<()> {
+    // Watches another file, and looks every three seconds rather than every minute.
+    const DEAF: &str = "mkdir -p /run/systemd/system/jump-policy.path.d /run/systemd/system/jump-policy-poll.timer.d \
+        && printf '[Path]\\nPathChanged=\\nPathChanged=/run/nobody\\n' >/run/systemd/system/jump-policy.path.d/deaf.conf \
+        && printf '[Timer]\\nOnActiveSec=\\nOnUnitInactiveSec=\\nOnActiveSec=3s\\nOnUnitInactiveSec=3s\\nAccuracySec=100ms\\n' \
+            >/run/systemd/system/jump-policy-poll.timer.d/often.conf \
+        && systemctl daemon-reload && systemctl restart jump-policy.path";
+    const HEARING: &str = "rm -r /run/systemd/system/jump-policy.path.d /run/systemd/system/jump-policy-poll.timer.d \
+        && systemctl daemon-reload && systemctl restart jump-policy.path";
+    lab.on_fragile_bastion(|bastion| {
+        bastion.with_policy_held(|good| {
+            bastion.shell(DEAF).run()?.success()?;
+            let text = format!("{good}\n# unnoticed\n");
+            let hash = policy::hash(&text);
+            bastion.write(POLICY, &text)?;
+            let seen = wait_for("the save to be found", || {
+                Ok(bastion.jumpctl("status --json")?.text().contains(&hash))
+            });
+            let lines = bastion
+                .shell("journalctl --quiet --boot --unit=jump-policy-again.service --grep='Start|Finish|Deactivated'")
+                .run()?
+                .text();
+            bastion.shell(HEARING).run()?.success()?;
+            seen?;
+            ensure!(lines.is_empty(), "it is written down each time:\n{lines}");
+            Ok(())
+        })
+    })
+}
+
 /// Given a policy that jumpd cannot read, then `apply`, `check` and `doctor` say why and what to do, at once, and the policy in force stays.
 pub(crate) fn a_policy_that_cannot_be_read_names_its_cure(lab: &Lab) -> Result<()> {
     const ASIDE: &str = "/etc/jump/aside.toml";

@@ -22,7 +22,7 @@ const UNITS: [&str; 7] = [
 const INSTALLATIONS: [&str; 2] = [
     "apt-get install --yes --reinstall /root/jump-server.deb",
     "cd /root && rm -rf newer newer.deb && dpkg-deb -R jump-server.deb newer
-     sed -i 's/^Version: .*/&+newer/' newer/DEBIAN/control && dpkg-deb -b newer newer.deb
+     sed -i 's/^Version: .*/&+newer/' newer/DEBIAN/control && dpkg-deb -Zgzip -z1 -b newer newer.deb
      apt-get install --yes /root/newer.deb && dpkg-query --show jump-server | grep -q +newer",
 ];
 
