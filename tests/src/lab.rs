@@ -8,6 +8,7 @@ use crate::bastion::Bastion;
 use crate::dns::NameServer;
 use crate::fragile::Pool;
 use crate::ground::Ground;
+use crate::hops;
 use crate::machine::Machine;
 use crate::network::{self, BASTION, CLIENT, DB1, DB2, OPEN, Place, STOCK, WEAK, WORKBENCH};
 use crate::seat::{self, TARGET_ACCOUNT};
@@ -65,6 +66,7 @@ impl Lab {
             // ssh wants the file the account's; lines are added to it as admins come.
             let keys = target.path(&format!("/home/{TARGET_ACCOUNT}/.ssh/authorized_keys"));
             fs::write(&keys, "")?;
+            hops::prepare_target(target)?;
         }
         seat::prepare_client(&client)?;
         Ok(Self {

@@ -34,6 +34,7 @@ pub mod dns;
 pub mod example;
 pub mod fragile;
 pub mod ground;
+pub mod hops;
 pub mod journal;
 pub mod lab;
 pub mod machine;

@@ -146,6 +146,18 @@ impl Invocation {
         })
     }
 
+    /// Starts it with pipes for its input and output, for whoever measures times; what it complains of is shown.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn piped(self) -> Result<Child> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .spawn()
+            .with_context(|| format!("cannot run {}", self.typed()))
+    }
+
     /// nsenter and what follows it: the machine's namespaces, the account, a clean environment, the program.
     fn command(&self) -> Command {
         let mut command = Command::new("nsenter");

@@ -1,14 +1,12 @@
 //! Commands that boot hosts.
 
+use crate::packages::Build;
 use crate::tools::{self, For};
 use crate::{Outcome, cargo, packages, run, target};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-
-/// The profile of what the lab installs: quick to build, the same code paths as a release.
-const PROFILE: &str = "lab";
 
 /// A program of the lab's.
 fn program(name: &str) -> Command {
@@ -27,15 +25,24 @@ fn program(name: &str) -> Command {
 /// Tells the story of the main job in a lab of its own.
 pub(crate) fn demo() -> Outcome {
     tools::install(For::Lab)?;
-    let package = packages::deb(PROFILE)?;
+    let package = packages::deb(Build::Lab)?;
     run(program("jump-lab-demo").env("JUMP_DEB", package))
 }
 
 /// Holds many sessions in a lab of its own.
 pub(crate) fn soak(words: &[&str]) -> Outcome {
     tools::install(For::Lab)?;
-    let package = packages::deb(PROFILE)?;
+    let package = packages::deb(Build::Lab)?;
     run(program("jump-lab-soak")
+        .args(words)
+        .env("JUMP_DEB", package))
+}
+
+/// Measures what hops, recordings and `connect` cost, in a lab of its own and with what is shipped.
+pub(crate) fn bench(words: &[&str]) -> Outcome {
+    tools::install(For::Lab)?;
+    let package = packages::deb(Build::Hosts("release"))?;
+    run(program("jump-lab-bench")
         .args(words)
         .env("JUMP_DEB", package))
 }
@@ -101,8 +108,8 @@ impl Parts {
         let_them_watch();
         tools::install(For::Lab)?;
         // The package comes after what is weakened.
-        let weakened = packages::weakened(PROFILE)?;
-        let package = packages::deb(PROFILE)?;
+        let weakened = packages::weakened()?;
+        let package = packages::deb(Build::Lab)?;
         examples()?;
         Ok(Self { package, weakened })
     }
@@ -257,7 +264,7 @@ const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 /// Runs OpenSSH's regression tests against sshd with our PAM stack: every release, even when one is red.
 pub(crate) fn regress(words: &[&str]) -> Outcome {
     tools::install(For::Lab)?;
-    let package = packages::deb(PROFILE)?;
+    let package = packages::deb(Build::Lab)?;
     let (suites, filter): (Vec<&str>, Vec<&str>) =
         words.iter().partition(|word| RELEASES.contains(word));
     let suites = if suites.is_empty() {

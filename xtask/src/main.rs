@@ -17,6 +17,7 @@ mod packages;
 mod stages;
 mod tools;
 
+use packages::Build;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -38,6 +39,8 @@ usage: cargo xtask COMMAND
                     every fuzzer, or one, for ten minutes each or N seconds
   soak [--sessions N] [--minutes M]
                     holds 1,000 sessions with four forwards each for ten minutes; counts what is left
+  bench [--keystrokes N] [--megabytes N] [--json]
+                    what a hop, its recording and `connect` cost, beside script(1) and nc(1); four gigabytes each way
   regress [SUITE...] [FILTER...]
                     OpenSSH's own regression tests against sshd with our PAM stack, on Debian 12 and 13
   deb [--profile P] target/packages/jump-server_<version>_amd64.deb
@@ -55,15 +58,20 @@ fn main() -> ExitCode {
         ["lab", suite, filter @ ..] => lab::scenarios(suite, filter),
         ["docs"] => docs::write(),
         ["soak", words @ ..] => lab::soak(words),
+        ["bench", words @ ..] => lab::bench(words),
         ["fuzz", words @ ..] => fuzz::fuzz(words),
         ["regress", words @ ..] => lab::regress(words),
-        ["deb"] => packages::deb("release").map(|path| println!("{}", path.display())),
-        ["deb", "--profile", profile] => {
-            packages::deb(profile).map(|path| println!("{}", path.display()))
+        ["deb"] => {
+            packages::deb(Build::Hosts("release")).map(|path| println!("{}", path.display()))
         }
-        ["rpm"] => packages::rpm("release").map(|path| println!("{}", path.display())),
+        ["deb", "--profile", profile] => {
+            packages::deb(Build::Hosts(profile)).map(|path| println!("{}", path.display()))
+        }
+        ["rpm"] => {
+            packages::rpm(Build::Hosts("release")).map(|path| println!("{}", path.display()))
+        }
         ["rpm", "--profile", profile] => {
-            packages::rpm(profile).map(|path| println!("{}", path.display()))
+            packages::rpm(Build::Hosts(profile)).map(|path| println!("{}", path.display()))
         }
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

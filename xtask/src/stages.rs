@@ -57,7 +57,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "rpm",
         slow: true,
-        run: || packages::look_at_rpm("lab"),
+        run: packages::look_at_rpm,
     },
     Stage {
         name: "lab, Debian 12 and 13",
