@@ -1,5 +1,7 @@
 //! The command line, as data. Its comments are the help text.
 
+pub(crate) mod recordings;
+
 use clap::{Parser, Subcommand};
 use jump_proto::{Method, TotpAlgorithm, TotpChoice, Via};
 use std::net::IpAddr;
@@ -125,6 +127,8 @@ pub enum Command {
         #[command(subcommand)]
         action: Option<Sessions>,
     },
+    /// Recordings of hops: list, play, search, export and verify them
+    Recordings(recordings::Recordings),
     /// Say what jumpd has in force
     Status,
     /// Events of the jump server from the journal
@@ -296,6 +300,24 @@ mod tests {
     fn sessions_alone_lists_them() {
         let cli = Cli::try_parse_from(["jumpctl", "sessions"]).unwrap();
         assert!(matches!(cli.command, Command::Sessions { action: None }));
+    }
+
+    #[test]
+    fn recordings_alone_lists_them_and_verify_needs_to_know_which() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        for line in ["recordings", "recordings list --since -2h --dir /copies"] {
+            assert!(parse(&format!("jumpctl {line}")).is_ok(), "{line}");
+        }
+        for line in [
+            "verify",
+            "verify --all 0a",
+            "verify 0a --journal f --no-journal",
+        ] {
+            assert!(
+                parse(&format!("jumpctl recordings {line}")).is_err(),
+                "{line}"
+            );
+        }
     }
 
     #[test]

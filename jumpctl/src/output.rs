@@ -99,6 +99,11 @@ impl Output {
         Ok(())
     }
 
+    /// For what is neither a line nor JSON; whoever writes there knows that it is safe to look at.
+    pub(crate) fn writer(&mut self) -> &mut dyn Write {
+        &mut *self.stdout
+    }
+
     /// Asks a question on the terminal and reads one line; `None` at end of input.
     ///
     /// # Errors
@@ -160,6 +165,24 @@ pub(crate) fn printable_lines(text: &str) -> String {
         .map(|line| printable(line).replace("\\u{9}", "\t"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// `999 B`, `1.5 kB`, `20.0 MB`: powers of ten, IEC 80000-13.
+#[must_use]
+pub(crate) fn bytes(count: u64) -> String {
+    let mut unit = 1000.0;
+    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let exact = count as f64;
+    for name in ["kB", "MB", "GB", "TB"] {
+        if exact < unit {
+            break;
+        }
+        if exact < unit * 1000.0 || name == "TB" {
+            return format!("{:.1} {name}", exact / unit);
+        }
+        unit *= 1000.0;
+    }
+    format!("{count} B")
 }
 
 #[cfg(test)]
@@ -230,5 +253,19 @@ mod tests {
             "a\\u{1b}[31m\\u{d}\\u{a}\\u{9b}\\u{202e}é"
         );
         assert_eq!(printable_lines("a\n\u{1b}b"), "a\n\\u{1b}b");
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_fits() {
+        for (count, said) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (4_000_000_000, "4.0 GB"),
+            (u64::MAX, "18446744.1 TB"),
+        ] {
+            assert_eq!(bytes(count), said);
+        }
     }
 }

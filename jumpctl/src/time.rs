@@ -3,7 +3,7 @@
 use crate::error::Error;
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ToSpan as _, Zoned};
 
 /// Reads `--at`: an instant with its offset or zone, or a civil time of the host.
 ///
@@ -34,6 +34,25 @@ pub(crate) fn parse(text: &str, now: &Zoned) -> Result<Timestamp, Error> {
                 "{text:?} is no time; write 2026-11-23T08:00:00+01:00, or 2026-11-23 08:00 or 08:00 in the host's time zone"
             ))
         })
+}
+
+/// Reads `--since` and `--until`: also `today`, `yesterday`, and `-2h` or `-7d` before now.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn past(text: &str, now: &Zoned) -> Result<Timestamp, Error> {
+    let before = |span: jiff::Span| now.checked_sub(span);
+    let seconds = text.strip_prefix('-').and_then(jump_policy::seconds);
+    let day = |zoned: Result<Zoned, jiff::Error>| zoned.and_then(|zoned| zoned.start_of_day());
+    let found = match (text, seconds.map(i64::try_from)) {
+        ("today", _) => day(Ok(now.clone())),
+        ("yesterday", _) => day(before(1.days())),
+        (_, Some(Ok(seconds))) => jiff::Span::new().try_seconds(seconds).and_then(before),
+        _ => return parse(text, now),
+    };
+    found
+        .map(|zoned| zoned.timestamp())
+        .map_err(|_| Error::Usage(format!("{text:?} is further away than any calendar goes")))
 }
 
 /// An instant of a message, for people: `Mon 2026-11-23 08:00:00 CET`.
@@ -98,6 +117,24 @@ mod tests {
                 matches!(parse(text, &now()), Err(Error::Usage(_))),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn the_past_has_short_names() {
+        for (text, wanted) in [
+            ("today", "2026-11-21T23:00:00Z"),
+            ("yesterday", "2026-11-20T23:00:00Z"),
+            ("-2h", "2026-11-22T09:00:00Z"),
+            ("-1d12h", "2026-11-20T23:00:00Z"),
+            ("now", "2026-11-22T11:00:00Z"),
+            ("2026-03-01", "2026-02-28T23:00:00Z"),
+        ] {
+            let wanted: Timestamp = wanted.parse().unwrap();
+            assert_eq!(past(text, &now()).unwrap(), wanted, "{text}");
+        }
+        for text in ["-", "-2", "-h", "tomorrow", "-9999999999999999h"] {
+            assert!(matches!(past(text, &now()), Err(Error::Usage(_))), "{text}");
         }
     }
 

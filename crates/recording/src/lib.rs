@@ -54,6 +54,7 @@ pub use header::{Facts, Header, MAX_HEADER, Terminal};
 pub use index::{SegmentStart, segments};
 pub use reader::Reader;
 pub use schedule::{Pace, Speed, Step};
+pub use screen::{KeptScreen, Run, Screen, Style};
 pub use seal::{KeyError, Keys, Sealing};
 pub use trailer::{MAX_TRAILER, Trailer};
 pub use transcript::{Line, Transcript};

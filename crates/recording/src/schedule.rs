@@ -17,6 +17,12 @@ impl Speed {
     pub fn new(factor: f64) -> Option<Self> {
         (0.001..=1000.0).contains(&factor).then_some(Self(factor))
     }
+
+    /// 2.0 is twice as fast as it was.
+    #[must_use]
+    pub fn factor(self) -> f64 {
+        self.0
+    }
 }
 
 /// How a recording is played.

@@ -39,36 +39,86 @@ impl Row {
 
 /// Text of one look.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) text: String,
-    pub(crate) style: Style,
+pub struct Run {
+    /// The text: no control characters.
+    pub text: String,
+    /// The look.
+    pub style: Style,
 }
 
-/// How text looks.
+/// How text looks. Colours are red, green and blue; without one it is the terminal's own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Style {
-    pub(crate) foreground: Option<[u8; 3]>,
-    pub(crate) background: Option<[u8; 3]>,
-    pub(crate) bold: bool,
-    pub(crate) faint: bool,
-    pub(crate) italic: bool,
-    pub(crate) underline: bool,
-    pub(crate) struck: bool,
-    pub(crate) inverse: bool,
+pub struct Style {
+    /// Colour of the text.
+    pub foreground: Option<[u8; 3]>,
+    /// Colour behind it.
+    pub background: Option<[u8; 3]>,
+    /// Heavier.
+    pub bold: bool,
+    /// Paler.
+    pub faint: bool,
+    /// Slanted.
+    pub italic: bool,
+    /// A line below.
+    pub underline: bool,
+    /// A line through it.
+    pub struck: bool,
+    /// Colours exchanged.
+    pub inverse: bool,
 }
 
-/// A screen that follows a recording.
-pub(crate) struct Screen {
+/// A screen that follows a recording: feed it the frames, and draw what it shows.
+///
+/// Nothing of what was recorded is obeyed by anybody but this: a drawing of it
+/// is safe to look at on a terminal of any size, and in a browser.
+pub struct Screen {
     vt: Vt,
     decoder: Decoder,
 }
 
+/// A screen that can be had again.
+#[derive(Debug, Clone)]
+pub struct KeptScreen {
+    size: (usize, usize),
+    drawn: String,
+    decoder: Decoder,
+}
+
 impl Screen {
-    pub(crate) fn new(term: &Terminal) -> Self {
+    /// An empty one. Sizes that no terminal has are clamped.
+    #[must_use]
+    pub fn new(term: &Terminal) -> Self {
         let (cols, rows) = clamp(term.cols, term.rows);
         Self {
             vt: Vt::builder().size(cols, rows).scrollback_limit(0).build(),
             decoder: Decoder::default(),
+        }
+    }
+
+    /// Shows a frame.
+    pub fn feed(&mut self, frame: &Frame) {
+        self.show(frame, |_, _| {});
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn keep(&self) -> KeptScreen {
+        KeptScreen {
+            size: self.vt.size(),
+            drawn: self.vt.dump(),
+            decoder: self.decoder.clone(),
+        }
+    }
+
+    /// As it was.
+    #[must_use]
+    pub fn again(kept: &KeptScreen) -> Self {
+        let (cols, rows) = kept.size;
+        let mut vt = Vt::builder().size(cols, rows).scrollback_limit(0).build();
+        drop(vt.feed_str(&kept.drawn));
+        Self {
+            vt,
+            decoder: kept.decoder.clone(),
         }
     }
 
@@ -105,20 +155,39 @@ impl Screen {
         self.vt.view().map(Row::of).collect()
     }
 
-    /// The rows as they look.
-    pub(crate) fn looks(&self) -> Vec<Vec<Run>> {
+    /// The rows as they look, each without blank space at its end.
+    #[must_use]
+    pub fn looks(&self) -> Vec<Vec<Run>> {
         self.vt.view().map(runs).collect()
     }
 
     /// Columns and rows.
-    pub(crate) fn size(&self) -> (usize, usize) {
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
         self.vt.size()
     }
 
     /// Column and row of the cursor, where it is shown.
-    pub(crate) fn cursor(&self) -> Option<(usize, usize)> {
+    #[must_use]
+    pub fn cursor(&self) -> Option<(usize, usize)> {
         let cursor = self.vt.cursor();
         cursor.visible.then_some((cursor.col, cursor.row))
+    }
+}
+
+impl Screen {
+    /// How many characters stand before the cursor, and its row: a wide character takes two columns.
+    pub(crate) fn cursor_character(&self) -> Option<(usize, usize)> {
+        let (col, row) = self.cursor()?;
+        let cells = self.vt.view().nth(row).map_or(&[][..], Line::cells);
+        let before = cells.iter().take(col).filter(|cell| cell.width() > 0);
+        Some((before.count(), row))
+    }
+}
+
+impl std::fmt::Debug for Screen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Screen").finish_non_exhaustive()
     }
 }
 
@@ -193,5 +262,41 @@ fn rgb(colour: Color) -> [u8; 3] {
             [level(cube / 36), level(cube / 6 % 6), level(cube % 6)]
         }
         (None, _) => [8 + 10 * (index.saturating_sub(232)); 3],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(bytes: &[u8]) -> Frame {
+        Frame {
+            sequence: 0,
+            micros: 0,
+            kind: Kind::Output,
+            data: bytes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_screen_that_was_kept_goes_on_as_the_first_does() {
+        let term = Terminal {
+            cols: 20,
+            rows: 5,
+            kind: None,
+        };
+        let before: &[u8] =
+            b"$ ls\r\n\x1b[1;31mred\x1b[0m\r\n\x1b[2;4r\x1b[?1049h\x1b[3;3Hvi \x1b[?25l\xe2\x82";
+        let after: &[u8] = b"\xac!\r\n\n\n\x1b[?1049l\x1b[32mgreen";
+        let mut first = Screen::new(&term);
+        first.feed(&output(before));
+        let mut second = Screen::again(&first.keep());
+        for screen in [&mut first, &mut second] {
+            screen.feed(&output(after));
+        }
+        assert_eq!(first.looks(), second.looks());
+        assert_eq!(first.cursor(), second.cursor());
+        let text: String = first.rows().iter().map(|row| row.text.clone()).collect();
+        assert!(text.contains("green"), "{text}");
     }
 }

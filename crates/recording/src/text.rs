@@ -2,7 +2,7 @@
 
 /// Turns bytes into text. What is no UTF-8 becomes U+FFFD, as
 /// [`String::from_utf8_lossy`] does it for the whole.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Decoder {
     /// The beginning of a character: at most three bytes.
     begun: Vec<u8>,

@@ -135,14 +135,16 @@ fn a_page_is_alone_and_its_policy_lets_nothing_in_or_out() {
     assert!(page.contains(TEXT) && page.contains("alice (uid 70001)"));
     let pictures = between(&page, "id=\"pictures\">", "</script>");
     let pictures: Value = serde_json::from_str(pictures).unwrap();
-    let pictures = pictures.as_array().unwrap();
+    assert_eq!(pictures["end"], 780_000_002);
+    let pictures = pictures["pictures"].as_array().unwrap();
     assert_eq!(pictures[0]["size"], serde_json::json!([80, 24]));
     assert!(
         pictures
             .iter()
             .any(|p| p["size"] == serde_json::json!([100, 40]))
     );
-    assert_eq!(pictures.last().unwrap()["note"], "exit status 0");
+    let note = serde_json::json!({ "kind": "exit", "text": "exit status 0" });
+    assert_eq!(pictures.last().unwrap()["note"], note);
     assert!(
         pictures
             .iter()
@@ -184,13 +186,17 @@ fn hostile_screens_and_facts_become_no_markup() {
         writer.write(4, Kind::Exit, hostile.as_bytes()).unwrap();
         let (bytes, _) = writer.end(5).unwrap();
         let page = exported_html(&bytes);
-        // As many tags as a page has: two lines of transcript, each with its time.
-        let lines = |page: &str| page.matches("<i data-at=").count();
+        // As many tags as a page has, two for each line of the transcript and two for its time; and one gap.
+        let own = |page: &str| {
+            4 * page.matches("<p data-at=").count()
+                + 2 * page.matches("<p class=\"fault\">").count()
+        };
         assert_eq!(
-            tags(&page) - 2 * lines(&page),
-            tags(&clean) - 2 * lines(&clean),
+            tags(&page) - own(&page),
+            tags(&clean) - own(&clean),
             "{hostile}"
         );
+        assert!(page.contains("Something was not recorded"));
         assert_eq!(page.matches("</script>").count(), 2, "{hostile}");
         let json = between(&page, "id=\"pictures\">", "</script>");
         assert!(

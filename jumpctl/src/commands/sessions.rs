@@ -3,7 +3,7 @@
 use crate::cli::Sessions;
 use crate::client::Jumpd;
 use crate::error::{Answer, Error, Outcome};
-use crate::output::{Output, printable, remark};
+use crate::output::{Output, bytes, printable, remark};
 use crate::time;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -76,23 +76,6 @@ fn row(session: &SessionInfo, now: i64, zone: &TimeZone) -> Vec<String> {
         bytes(session.bytes_received),
         printable(&session.sandbox),
     ]
-}
-
-/// `999 B`, `1.5 kB`, `20.0 MB`: powers of ten, IEC 80000-13.
-fn bytes(count: u64) -> String {
-    let mut unit = 1000.0;
-    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let exact = count as f64;
-    for name in ["kB", "MB", "GB", "TB"] {
-        if exact < unit {
-            break;
-        }
-        if exact < unit * 1000.0 || name == "TB" {
-            return format!("{:.1} {name}", exact / unit);
-        }
-        unit *= 1000.0;
-    }
-    format!("{count} B")
 }
 
 fn until(session: &SessionInfo, zone: &TimeZone) -> String {
@@ -256,20 +239,6 @@ mod tests {
         assert_eq!(find(&all, "ab").unwrap_err().exit_code(), 2);
         assert_eq!(find(&all, "ff").unwrap_err().exit_code(), 1);
         assert_eq!(find(&all, "").unwrap_err().exit_code(), 1);
-    }
-
-    #[test]
-    fn bytes_have_the_unit_that_fits() {
-        for (count, said) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1_000, "1.0 kB"),
-            (999_949, "999.9 kB"),
-            (4_000_000_000, "4.0 GB"),
-            (u64::MAX, "18446744.1 TB"),
-        ] {
-            assert_eq!(bytes(count), said);
-        }
     }
 
     #[test]

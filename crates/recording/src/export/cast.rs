@@ -1,10 +1,11 @@
 //! `cast`: asciicast v3, for asciinema and its player.
 
-use super::frames;
+use super::{frames, harmless};
 use crate::fault::Fault;
 use crate::frame::{Frame, Kind};
 use crate::reader::Reader;
 use crate::text::Decoder;
+use serde::Serialize;
 use std::io::{self, Read, Write};
 
 /// Writes asciicast v3. Its text is UTF-8: here, and only here, bytes that are
@@ -13,8 +14,7 @@ use std::io::{self, Read, Write};
 /// # Errors
 /// When it cannot be written. The fault at which reading ended comes back as a value.
 pub fn cast<R: Read>(reader: &mut Reader<R>, out: &mut impl Write) -> io::Result<Option<Fault>> {
-    serde_json::to_writer(&mut *out, reader.header())?;
-    writeln!(out)?;
+    writeln!(out, "{}", quoted(reader.header())?)?;
     let mut cast = Cast {
         out,
         at: 0,
@@ -74,8 +74,11 @@ impl<W: Write> Cast<'_, W> {
         let wait = micros.saturating_sub(self.at);
         self.at = micros;
         let (seconds, fraction) = (wait / 1_000_000, wait % 1_000_000);
-        write!(self.out, "[{seconds}.{fraction:06}, \"{code}\", ")?;
-        serde_json::to_writer(&mut *self.out, text)?;
-        writeln!(self.out, "]")
+        let text = quoted(text)?;
+        writeln!(self.out, "[{seconds}.{fraction:06}, \"{code}\", {text}]")
     }
+}
+
+fn quoted<T: Serialize + ?Sized>(value: &T) -> io::Result<String> {
+    Ok(harmless(&serde_json::to_string(value)?))
 }

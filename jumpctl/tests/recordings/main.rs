@@ -1,0 +1,7 @@
+//! `jumpctl recordings`, run as an auditor runs it, on recordings that the library made.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod list;
+mod shelf;
+mod verify;
