@@ -10,7 +10,7 @@ use crate::sessions::{Asker, Session};
 use crate::state::{Jumpd, boot_ms, elapsed_ms, now_ms};
 use jump_audit::{Event, Kind};
 use jump_proto::hop::RECORDER_UPGRADE;
-use jump_proto::{HopId, Push, Reason, SessionId};
+use jump_proto::{HopId, HopInfo, Push, Reason, SessionId};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -113,6 +113,20 @@ impl Hop {
         match &self.name {
             Some(name) => event.destination_name(name),
             None => event,
+        }
+    }
+
+    /// What operators see of it.
+    pub(crate) fn info(&self, recorded: Option<u64>) -> HopInfo {
+        HopInfo {
+            hop: self.id.clone(),
+            target: self.asked.clone(),
+            destination: self.address,
+            login: self.login.clone(),
+            rule: self.rule.clone(),
+            since_ms: self.started_ms,
+            record: self.record,
+            recorded,
         }
     }
 

@@ -31,6 +31,7 @@ mod mfa;
 mod names;
 mod operator;
 mod own;
+mod recorder;
 mod rejudge;
 mod remember;
 mod sealing;
@@ -38,5 +39,6 @@ mod server;
 mod sessions;
 mod shell;
 mod state;
+mod stop;
 
 pub use server::run;

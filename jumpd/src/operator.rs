@@ -8,8 +8,8 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use jump_audit::{Event, Kind};
 use jump_policy::{Decision, Destination, Method, Policy, Subject};
 use jump_proto::{
-    Applied, Channel, ChannelError, ExplainRequest, Explanation, Reason, Reply, SessionId, Status,
-    paths,
+    Applied, Channel, ChannelError, ExplainRequest, Explanation, Reason, Reply, SessionId,
+    SessionInfo, Status, paths,
 };
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -221,8 +221,16 @@ impl Jumpd {
         let live = sessions
             .get(id)
             .filter(|s| s.opened && s.gone_since.is_none());
+        let told = live.map(|session| SessionInfo {
+            hops: session
+                .hops
+                .values()
+                .map(|hop| hop.info(self.recorder.bytes_of(&hop.id)))
+                .collect(),
+            ..session.info(SHOWN_FLOWS)
+        });
         Reply::Sessions {
-            sessions: live.map(|s| s.info(SHOWN_FLOWS)).into_iter().collect(),
+            sessions: told.into_iter().collect(),
             more: false,
         }
     }

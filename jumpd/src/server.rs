@@ -5,19 +5,23 @@ use crate::flows;
 use crate::generation::Store;
 use crate::host;
 use crate::operator;
+use crate::recorder;
 use crate::remember::Remembered;
 use crate::sealing;
 use crate::sessions::Sessions;
 use crate::state::{Jumpd, complain, never_wait, refused};
+use crate::stop;
 use jump_audit::Journal;
 use jump_proto::{
-    Channel, ChannelError, CutFlow, PeerCredentials, Reason, Reply, Request, TIMEOUT, paths,
+    Channel, ChannelError, CutFlow, PeerCredentials, Reason, Reply, Request, SessionId, TIMEOUT,
+    paths,
 };
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Names of the sockets in `jumpd.socket` and `jumpd-shell.socket` (`FileDescriptorName=`, systemd.socket(5)).
 const JUMPD: &str = "jumpd";
@@ -25,6 +29,8 @@ const SHELL: &str = "shell";
 
 /// Connections served at once; beyond, a connection is closed and its asker denies.
 const MOST_CONNECTIONS: usize = 8192;
+/// How long after the start guards take to be at their posts again.
+const GUARDS_COME: Duration = Duration::from_secs(5);
 /// A connection's thread needs little: no recursion, no large buffers on the stack.
 const STACK: usize = 512 * 1024;
 
@@ -49,6 +55,7 @@ pub fn run() -> ExitCode {
 
 fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     never_wait();
+    let signals = stop::expect_signals()?;
     jump_sys::process::set_nondumpable()?;
     let mut doors = Vec::new();
     let mut ends = None;
@@ -100,11 +107,16 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     jumpd.resume();
     flows::follow(Arc::clone(&jumpd), ends)?;
     endings::watch(Arc::clone(&jumpd))?;
+    recorder::watch(Arc::clone(&jumpd))?;
+    recorder::look_through(Arc::clone(&jumpd))?;
+    let stop = stop::on_signal(signals, Arc::clone(&jumpd))?;
     let server = Arc::new(Server {
         jumpd,
         store,
         guard_uid,
         connections: AtomicUsize::new(0),
+        started: Instant::now(),
+        stop,
     });
     let mut threads = Vec::new();
     for (door, fd) in doors {
@@ -119,7 +131,10 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
     for thread in threads {
         thread.join().map_err(|_| "a listening thread died")?;
     }
-    Err("no socket is left to listen on".into())
+    // Told to stop: that thread ends the process when the recordings are safe.
+    loop {
+        std::thread::park();
+    }
 }
 
 struct Server {
@@ -127,18 +142,21 @@ struct Server {
     store: Store,
     guard_uid: u32,
     connections: AtomicUsize,
+    started: Instant,
+    /// Can be read once no more connections are to be taken.
+    stop: OwnedFd,
 }
 
 impl Server {
     fn accept(self: &Arc<Self>, door: Door, listener: &OwnedFd) {
-        loop {
+        while stop::wait_for(listener.as_fd(), self.stop.as_fd()) {
             match rustix::net::accept_with(listener.as_fd(), rustix::net::SocketFlags::CLOEXEC) {
                 Ok(connection) => self.serve_on_thread(door, connection),
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
                 Err(e) => {
                     complain(&format!("accept: {e}"));
                     // Out of descriptors or memory: give those that are served time to finish.
-                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    std::thread::sleep(Duration::from_millis(50));
                 }
             }
         }
@@ -260,6 +278,7 @@ impl Server {
                 replace,
             } => jumpd.mfa_import(&record, recovery_codes, &replace),
             Request::MfaRekey { keys } => jumpd.mfa_rekey(&keys),
+            Request::RecordingsPrune { dry_run } => jumpd.prune_recordings(dry_run),
             Request::Session { session } => jumpd.show_session(&session),
             Request::Kill { session } => jumpd.kill(&session),
             _ => refused(Reason::Internal, "not a request of root's"),
@@ -326,13 +345,28 @@ impl Server {
         }
     }
 
+    /// The session that a guard attests. After a start the guards take their posts again within a moment,
+    /// and a shell that goes on with a recording may be here before its guard.
+    fn attested(&self, guard: i32) -> Option<SessionId> {
+        loop {
+            let session = self.jumpd.attested(guard);
+            if session.is_some() || self.started.elapsed() > GUARDS_COME {
+                return session;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// jump-shell: one session's requests, for as long as the shell lives.
     fn serve_shell(&self, channel: &Channel, peer: PeerCredentials) -> Result<(), ChannelError> {
-        let Some(session) = self.jumpd.attested(peer.pid) else {
+        let Some(session) = self.attested(peer.pid) else {
             return channel.send(&refused(Reason::NoSession, "This session is not known."));
         };
         channel.set_timeout(None)?;
         while let Some(request) = channel.recv::<Request>()? {
+            if let Request::Record { .. } | Request::RecordAgain { .. } = request {
+                return self.jumpd.record(channel, &session, &request);
+            }
             channel.send(&self.jumpd.answer_shell(&session, request))?;
         }
         Ok(())

@@ -255,6 +255,7 @@ impl Session {
             bytes_sent,
             bytes_received,
             idle_ms: u64::try_from(self.idle_ms()).ok(),
+            hops: Vec::new(),
         }
     }
 }
@@ -299,7 +300,6 @@ impl Asker {
     }
 
     /// SHA-256 fingerprint of the login key.
-    #[allow(dead_code, reason = "the recorder's")]
     pub(crate) fn key_fingerprint(&self) -> Option<&str> {
         self.key_fingerprint.as_deref()
     }

@@ -4,6 +4,7 @@ use crate::connection::{AuthInfo, VerifiedKey};
 use crate::factor::REMEMBERED;
 use crate::generation::Generation;
 use crate::names::Resolver;
+use crate::recorder::Recorder;
 use crate::remember::Remembered;
 use crate::sessions::{Session, Sessions};
 use jiff::Timestamp;
@@ -123,6 +124,7 @@ pub(crate) struct Jumpd {
     pub(crate) names: Arc<Resolver>,
     pub(crate) second_factors: Box<dyn Store>,
     pub(crate) remembered: Remembered,
+    pub(crate) recorder: Recorder,
     journal: Journal,
     clock: Clock,
 }
@@ -147,6 +149,7 @@ impl Jumpd {
             names: Arc::new(Resolver::announcing(Path::new(paths::NAMES_CHANGED))),
             second_factors,
             remembered,
+            recorder: Recorder::new(Path::new(paths::RECORDINGS)),
             journal,
             clock: Clock::default(),
         }

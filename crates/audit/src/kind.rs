@@ -11,6 +11,8 @@ use crate::event::Outcome::{Failure, Success};
 /// How much an event matters: the syslog severity behind `PRIORITY` (RFC 5424 section 6.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
+    /// Somebody must look at once (1, alert).
+    Alert,
     /// Something is not working (2, critical).
     Broken,
     /// Something was refused (4, warning).
@@ -21,13 +23,14 @@ pub enum Severity {
     Allowed,
 }
 
-use Severity::{Allowed, Broken, Denied, Notable};
+use Severity::{Alert, Allowed, Broken, Denied, Notable};
 
 impl Severity {
     /// The number in `PRIORITY`.
     #[must_use]
     pub fn priority(self) -> u8 {
         match self {
+            Alert => 1,
             Broken => 2,
             Denied => 4,
             Notable => 5,
@@ -297,7 +300,7 @@ kinds! {
         outcome: Success,
         subject: "Recording started",
         text: "What the user sees in this hop is being recorded.",
-        fields: "reason user uid session src dst_name dst rule policy recording detail",
+        fields: "user uid session src dst_name dst rule mfa key_fp sandbox policy recording detail",
     }
     /// Recording sealed.
     RecordingSealed {
@@ -306,8 +309,8 @@ kinds! {
         severity: Allowed,
         outcome: Success,
         subject: "Recording sealed",
-        text: "A recording is complete; `jumpctl recordings verify` tells of any later change.",
-        fields: "reason user uid session src dst_name dst rule policy recording sequence head detail",
+        text: "A recording has its end; `jumpctl recordings verify` tells of any later change. Without `closed_by_peer` it ended before the hop did, or without being told; `reason` and `detail` say why.",
+        fields: "reason user uid session src dst_name dst rule mfa key_fp sandbox policy recording sequence head size detail",
     }
     /// Recording checkpoint.
     RecordingCheckpoint {
@@ -317,7 +320,7 @@ kinds! {
         outcome: Success,
         subject: "Recording checkpoint",
         text: "So far the recording has come: `sequence` frames, the last one with this `head`. `jumpctl recordings verify` compares them with the file.",
-        fields: "user uid session src recording sequence head policy",
+        fields: "user uid session src dst_name dst rule mfa key_fp sandbox policy recording sequence head size",
     }
     /// Recording deleted.
     RecordingDeleted {
@@ -326,8 +329,8 @@ kinds! {
         severity: Notable,
         outcome: Success,
         subject: "Recording deleted",
-        text: "A recording was deleted, as `[recording]` of the policy says.",
-        fields: "reason user uid session recording detail policy",
+        text: "A recording was deleted, as `keep` and `keep_size` in `[recording]` of the policy say; `detail` says which of them, and when it ended.",
+        fields: "reason user uid session src dst_name rule policy recording size detail",
     }
     /// User CA changed.
     CaChanged {
@@ -346,8 +349,8 @@ kinds! {
         severity: Broken,
         outcome: Failure,
         subject: "Recording failed",
-        text: "A recording could not be kept, so the hop was refused or ended. Look at the free space under /var/lib/jump and at `detail`.",
-        fields: "reason user uid session src dst_name dst rule policy recording detail",
+        text: "A recording could not be begun or kept, so the hop was refused or ended; or one was found without an end, and `detail` says up to where it is good: `sequence` and `head`, to compare with the last checkpoint. Look at the free space under /var/lib/jump.",
+        fields: "reason user uid session src dst_name dst rule mfa key_fp sandbox policy recording sequence head detail",
     }
     /// Policy in force.
     PolicyApplied {
@@ -403,11 +406,11 @@ kinds! {
     AlertRaised {
         word: "alert.raised",
         id: "fe68f1dda4dc422791c03676f2a031d9",
-        severity: Notable,
+        severity: Alert,
         outcome: Success,
         subject: "Alert raised",
-        text: "An alert of the policy matched; `detail` says which.",
-        fields: "reason policy detail",
+        text: "Somebody should look at this at once; `detail` says what it is. `break_glass`: recording failed, and the hop of a user in `[recording] break_glass` goes on without it. Its recording has a gap there, or there is none.",
+        fields: "reason user uid session src dst_name dst rule mfa key_fp sandbox policy recording detail",
     }
 }
 
@@ -522,6 +525,12 @@ mod tests {
             let failed = kind.outcome() == Failure;
             let expected = matches!(kind.severity(), Denied | Broken);
             assert_eq!(failed, expected, "{kind}");
+            // An alert is for the few kinds that get somebody out of bed.
+            assert_eq!(
+                kind.severity() == Alert,
+                *kind == Kind::AlertRaised,
+                "{kind}"
+            );
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
     }

@@ -115,6 +115,7 @@ const WORDS: &[(&str, &str, &str)] = &[
         "JUMP_HEAD",
         "SHA-256 that the last of these frames is chained to",
     ),
+    ("size", "JUMP_SIZE", "bytes of the recording's file"),
     ("lost", "JUMP_LOST", "how many events could not be written"),
     ("detail", "JUMP_DETAIL", "more for the admin"),
     ("seq", "JUMP_SEQ", "number of the event since boot"),
@@ -204,7 +205,7 @@ No code, secret, key material or typed text is ever in an event. An allowed even
 allowed; if neither journald nor syslog takes it, the thing is refused, the number is used up, and the next event that is
 written is preceded by an `audit.failed` that says how many were lost.
 
-PRIORITY: 6 allowed, 5 notable, 4 denied, 2 broken. A second factor given by a recovery code is notable.
+PRIORITY: 6 allowed, 5 notable, 4 denied, 2 broken, 1 alert. A second factor given by a recovery code is notable.
 
 ## Fields
 
@@ -218,6 +219,7 @@ fn severity_word(severity: Severity) -> &'static str {
         Severity::Notable => "notable",
         Severity::Denied => "denied",
         Severity::Broken => "broken",
+        Severity::Alert => "alert",
     }
 }
 

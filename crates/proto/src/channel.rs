@@ -281,6 +281,46 @@ impl Channel {
         Ok(Some((parsed?, fds)))
     }
 
+    /// Sends one packet that is no message, as those of [`crate::hop`]. Without `wait` only if there is room for it now.
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; [`ChannelError::TimedOut`] when there is no room.
+    pub fn send_bytes(&self, packet: &[u8], wait: bool) -> Result<(), ChannelError> {
+        if packet.len() > MAX_MESSAGE {
+            return Err(ChannelError::TooLarge(packet.len()));
+        }
+        let flags = if wait {
+            SendFlags::empty()
+        } else {
+            SendFlags::DONTWAIT
+        };
+        self.send_flagged(packet, SendFlags::NOSIGNAL | flags)
+    }
+
+    /// Receives one packet that is no message into `buffer`; how long it is, and `None` when the other
+    /// side has closed. Without `wait` only one that is there now.
+    ///
+    /// # Errors
+    /// [`ChannelError::TimedOut`] when none came; [`ChannelError::TooLarge`] when it does not fit.
+    pub fn recv_bytes(&self, buffer: &mut [u8], wait: bool) -> Result<Option<usize>, ChannelError> {
+        let flags = if wait {
+            RecvFlags::TRUNC
+        } else {
+            RecvFlags::TRUNC | RecvFlags::DONTWAIT
+        };
+        loop {
+            match rustix::net::recv(&self.fd, &mut *buffer, flags) {
+                Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(None),
+                Ok((_, length)) if length > buffer.len() => {
+                    return Err(ChannelError::TooLarge(length));
+                }
+                Ok((_, length)) => return Ok(Some(length)),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
     /// Sends a question and waits for its answer.
     ///
     /// # Errors

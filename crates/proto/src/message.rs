@@ -845,6 +845,31 @@ pub struct SessionInfo {
     /// How long no byte was forwarded or typed, in milliseconds, where that has a limit.
     #[serde(default)]
     pub idle_ms: Option<u64>,
+    /// Hops of the restricted shell, where one session is told of.
+    #[serde(default)]
+    pub hops: Vec<HopInfo>,
+}
+
+/// A hop of a session's shell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HopInfo {
+    /// Its name, and its recording's.
+    pub hop: HopId,
+    /// The target as it was asked for.
+    pub target: String,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// Login name at the target.
+    pub login: String,
+    /// The rule that allowed it.
+    pub rule: String,
+    /// Since when.
+    pub since_ms: i64,
+    /// Whether it exists only while it is recorded.
+    pub record: bool,
+    /// Bytes of its recording so far, where it is being recorded.
+    #[serde(default)]
+    pub recorded: Option<u64>,
 }
 
 /// A live connection of a session.

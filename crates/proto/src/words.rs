@@ -254,6 +254,8 @@ reasons! {
     DiskFull => "disk_full",
     /// The recorder, or the way to it, failed.
     RecorderLost => "recorder_lost",
+    /// jump-shell was gone before it said how its hop ended.
+    ShellLost => "shell_lost",
     /// A member of `[recording] break_glass` went on unrecorded.
     BreakGlass => "break_glass",
     /// Older, or more, than `[recording]` keeps.

@@ -73,6 +73,12 @@ pub enum Action {
         #[command(flatten)]
         identity: Identity,
     },
+    /// Delete what the policy keeps no longer; jump-retention.timer does it once a day
+    Prune {
+        /// Only name them
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Other people's formats.

@@ -7,7 +7,7 @@ use crate::output::{Output, bytes, printable, remark};
 use crate::time;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jump_proto::{Request, SessionInfo};
+use jump_proto::{HopInfo, Request, SessionInfo};
 
 /// Digits of an id in lists: unique among thousands, short enough to type.
 const SHORT: usize = 8;
@@ -86,6 +86,37 @@ fn until(session: &SessionInfo, zone: &TimeZone) -> String {
     }
 }
 
+/// Hops of the restricted shell, and what is recorded of them.
+fn hops(session: &SessionInfo, zone: &TimeZone, out: &mut Output) -> Result<(), Error> {
+    if session.hops.is_empty() {
+        return Ok(());
+    }
+    let recording = |hop: &HopInfo| match (hop.record, hop.recorded) {
+        (false, _) => String::new(),
+        (true, None) => "no".to_owned(),
+        (true, Some(so_far)) => bytes(so_far),
+    };
+    let rows: Vec<Vec<String>> = session
+        .hops
+        .iter()
+        .map(|hop| {
+            vec![
+                hop.hop.as_str()[..SHORT].to_owned(),
+                format!("{}@{}", printable(&hop.login), printable(&hop.target)),
+                hop.destination.to_string(),
+                time::show(hop.since_ms, zone),
+                recording(hop),
+                printable(&hop.rule),
+            ]
+        })
+        .collect();
+    out.line("")?;
+    out.table(
+        &["HOP", "TARGET", "ADDRESS", "SINCE", "RECORDED", "RULE"],
+        &rows,
+    )
+}
+
 fn show(session: &SessionInfo, out: &mut Output) -> Answer {
     let zone = TimeZone::system();
     out.line(format_args!("Session:  {}", session.session))?;
@@ -113,6 +144,7 @@ fn show(session: &SessionInfo, out: &mut Output) -> Answer {
         out.line(format_args!("Key:      {}", printable(key)))?;
     }
     out.line(format_args!("Sandbox:  {}", printable(&session.sandbox)))?;
+    hops(session, &zone, out)?;
     if session.flows.is_empty() {
         out.line("No connections.")?;
     } else {
@@ -228,6 +260,7 @@ mod tests {
             bytes_sent: 1_500,
             bytes_received: 20_000_000,
             idle_ms: None,
+            hops: vec![],
         }
     }
 

@@ -129,6 +129,7 @@ pub(crate) fn every_service_is_confined(lab: &Lab) -> Result<()> {
         "jump-policy.service",
         "jump-policy-again.service",
         "jump-egress.service",
+        "jump-retention.service",
     ] {
         let output = lab
             .bastion

@@ -12,6 +12,7 @@ mod journal;
 mod list;
 mod opened;
 mod play;
+mod prune;
 mod shelf;
 mod text;
 mod verdict;
@@ -24,10 +25,12 @@ use crate::error::{Answer, Error};
 use crate::output::Output;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
+use jump_proto::paths;
 use jump_recording::Keys;
 use shelf::Shelf;
 use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// No file of keys is nearly this large, in bytes.
@@ -41,8 +44,9 @@ struct Desk {
 }
 
 /// Does what the command line says.
-pub(super) fn run(_jumpd: &Jumpd, recordings: Recordings, out: &mut Output) -> Answer {
+pub(super) fn run(jumpd: &Jumpd, recordings: Recordings, out: &mut Output) -> Answer {
     let now = Zoned::now();
+    let copies = recordings.dir != Path::new(paths::RECORDINGS);
     let desk = Desk {
         shelf: Shelf::new(recordings.dir),
         zone: now.time_zone().clone(),
@@ -88,6 +92,10 @@ pub(super) fn run(_jumpd: &Jumpd, recordings: Recordings, out: &mut Output) -> A
             let witness = journal::Witness::of(journal, no_journal);
             verify::run(&desk, &recordings, &witness, &keys(&identity)?, out)
         }
+        Action::Prune { .. } if copies => Err(Error::Usage(
+            "prune deletes this host's own recordings; copies are yours to delete".into(),
+        )),
+        Action::Prune { dry_run } => prune::run(jumpd, dry_run, out),
     }
 }
 

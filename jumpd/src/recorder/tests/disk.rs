@@ -1,0 +1,122 @@
+//! The reserve: below it nothing begins, and what runs is told, and then ended.
+
+use super::*;
+use crate::recorder::watch::Shortage;
+
+#[test]
+fn below_the_reserve_a_recorded_hop_is_refused_with_what_to_do() {
+    let host = Host::new(NO_ROOM);
+    let (_, reply) = host.ask(&alice(), record(hop()));
+    let Reply::Refused { reason, message } = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(reason, jump_proto::Reason::DiskFull);
+    assert!(message.contains("tell its administrators"), "{message}");
+    wait_for("given up", || !host.is_recorded());
+    assert!(host.files("jrec").is_empty());
+    let failed = host.told("recording.failed");
+    assert!(failed[0].contains("reason=disk_full"), "{failed:?}");
+    assert!(host.told("recording.started").is_empty());
+}
+
+#[test]
+fn below_the_reserve_who_may_break_the_glass_begins_with_a_gap() {
+    let host = Host::new(&format!("{NO_ROOM}break_glass = [\"oncall\"]\n"));
+    let shell = host.record();
+    shell.output(b"unseen");
+    let said = shell.until_kept(1);
+    assert!(
+        matches!(said.as_slice(), [FromRecorder::Notice(_)]),
+        "{said:?}"
+    );
+    assert!(host.files("jrec").is_empty(), "the disk is left alone");
+    assert_eq!(host.events("alert.raised")[0].priority, 1);
+
+    host.take("reserve = \"16MiB\"\n");
+    host.jumpd.look_at_disk(&mut Shortage::default());
+    std::thread::sleep(Duration::from_millis(1100));
+    shell.output(b"seen");
+    shell.until_kept(2);
+    shell.over(3);
+    let report = report(&host.file(), &host.heads());
+    assert!(report.good(), "{:?}", report.fault);
+    let trailer = report.trailer.unwrap();
+    assert_eq!(
+        (trailer.gaps, trailer.output, trailer.exit),
+        (1, 4, Some(3))
+    );
+}
+
+#[test]
+fn a_running_hop_is_told_and_ended_after_its_grace() {
+    let host = Host::new("grace = \"1s\"\n");
+    let shell = host.record();
+    let mut shortage = Shortage::default();
+    host.jumpd.look_at_disk(&mut shortage);
+    host.take("reserve = \"1000000TiB\"\ngrace = \"1s\"\n");
+    host.jumpd.look_at_disk(&mut shortage);
+    let said = shell.hear().unwrap();
+    assert!(
+        matches!(&said, FromRecorder::Notice(text) if text.contains("will be ended soon")),
+        "{said:?}"
+    );
+    // Not before its grace is over.
+    host.jumpd.look_at_disk(&mut shortage);
+    shell.output(b"goes on");
+    shell.until_kept(1);
+    std::thread::sleep(Duration::from_millis(1100));
+    host.jumpd.look_at_disk(&mut shortage);
+    let said = shell.hear_out();
+    assert!(
+        matches!(said.as_slice(), [FromRecorder::End(text)] if text.contains("nearly full")),
+        "{said:?}"
+    );
+    assert!(!host.is_recorded());
+    assert!(host.told("recording.sealed")[0].contains("reason=disk_full"));
+    assert!(report(&host.file(), &host.heads()).good());
+}
+
+#[test]
+fn a_disk_that_has_room_again_ends_nothing() {
+    let host = Host::new("");
+    let shell = host.record();
+    let mut shortage = Shortage::default();
+    host.take(NO_ROOM);
+    host.jumpd.look_at_disk(&mut shortage);
+    let told = shell.hear().unwrap();
+    assert!(matches!(told, FromRecorder::Notice(_)), "{told:?}");
+    host.take("reserve = \"16MiB\"\n");
+    host.jumpd.look_at_disk(&mut shortage);
+    let told = shell.hear().unwrap();
+    assert!(
+        matches!(&told, FromRecorder::Notice(text) if text.contains("room again")),
+        "{told:?}"
+    );
+    shell.output(b"one");
+    shell.until_kept(1);
+    shell.over(0);
+    assert!(host.told("recording.sealed")[0].contains("reason=closed_by_peer"));
+}
+
+#[test]
+fn a_running_hop_of_who_may_break_the_glass_goes_on_unrecorded() {
+    let host = Host::new("break_glass = [\"oncall\"]\n");
+    let shell = host.record();
+    let mut shortage = Shortage::default();
+    host.take(&format!("{NO_ROOM}break_glass = [\"oncall\"]\n"));
+    host.jumpd.look_at_disk(&mut shortage);
+    host.jumpd.look_at_disk(&mut shortage);
+    wait_for("the alert", || !host.events("alert.raised").is_empty());
+    shell.output(b"unseen");
+    shell.until_kept(1);
+    assert!(host.is_recorded());
+    let before = std::fs::metadata(host.file()).unwrap().len();
+    shell.output(&noise(1000));
+    shell.until_kept(2);
+    assert_eq!(std::fs::metadata(host.file()).unwrap().len(), before);
+    // Its end says what is missing, and takes but little room.
+    shell.over(0);
+    let report = report(&host.file(), &host.heads());
+    assert!(report.good(), "{:?}", report.fault);
+    assert_eq!(report.trailer.unwrap().gaps, 1);
+}

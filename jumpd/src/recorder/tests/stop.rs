@@ -1,0 +1,144 @@
+//! A jumpd that is stopped leaves its recordings to the next one.
+
+use super::*;
+use jump_recording::Kind;
+
+/// Sends packets until it is told to come again; which were acknowledged.
+fn until_come_again(shell: Shell, first: u64) -> u64 {
+    let mut kept = first;
+    let mut sent = first;
+    let mut packet = Vec::new();
+    loop {
+        sent += 1;
+        FromShell::Output(format!("{sent:08}").as_bytes()).put(&mut packet);
+        // Whoever is not heard any more sends it again.
+        let _sent = shell.channel.send_bytes(&packet, false);
+        let mut buffer = [0; 4096];
+        while let Ok(Some(length)) = shell.channel.recv_bytes(&mut buffer, false) {
+            match FromRecorder::get(&buffer[..length]).unwrap() {
+                FromRecorder::Kept(count) => kept = first + count,
+                FromRecorder::ComeAgain => {
+                    shell.close();
+                    return kept;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+#[test]
+fn the_next_jumpd_goes_on_and_nothing_is_lost_or_kept_twice() {
+    let mut host = Host::new("");
+    let mut shell = host.record();
+    let mut kept = 0;
+    for _ in 0..5 {
+        let jumpd = Arc::clone(&host.jumpd);
+        let talking = std::thread::spawn(move || until_come_again(shell, kept));
+        std::thread::sleep(Duration::from_millis(30));
+        jumpd.recorder.hand_over();
+        drop(jumpd);
+        kept = talking.join().unwrap();
+        assert_eq!(host.files("position").len(), 1);
+        assert!(host.told("recording.sealed").is_empty());
+        host = host.next();
+        shell = host.record_again();
+        assert_eq!(host.files("position").len(), 0, "it is taken once");
+        assert!(host.is_recorded());
+    }
+    shell.over(0);
+    let report = report(&host.file(), &host.heads());
+    assert!(report.good(), "{:?}", report.fault);
+    assert!(kept > 5, "{kept}");
+    let frames = frames(&host.file());
+    let shown: Vec<u64> = frames
+        .iter()
+        .filter(|frame| frame.kind == Kind::Output)
+        .map(|frame| std::str::from_utf8(&frame.data).unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(shown, (1..=kept).collect::<Vec<_>>());
+    assert!(frames.is_sorted_by_key(|frame| frame.micros));
+}
+
+#[test]
+fn who_asks_a_jumpd_that_is_being_stopped_gets_no_answer_and_asks_the_next() {
+    let host = Host::new("");
+    host.jumpd.recorder.hand_over();
+    let (ours, theirs) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    let request = Request::RecordAgain { hop: hop() };
+    host.jumpd
+        .record(&Channel::from(theirs), &alice(), &request)
+        .unwrap();
+    assert!(Channel::from(ours).recv::<Reply>().unwrap().is_none());
+    assert!(host.told("recording.failed").is_empty());
+}
+
+#[test]
+fn a_file_that_is_not_as_it_was_left_does_not_go_on() {
+    type Meddle = fn(&Path);
+    let meddlers: [Meddle; 3] = [
+        |path| std::fs::remove_file(path).unwrap(),
+        |path| {
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        },
+        |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        },
+    ];
+    for meddle in meddlers {
+        let host = Host::new("");
+        let shell = host.record();
+        shell.output(b"one");
+        shell.until_kept(1);
+        let stopping = Arc::clone(&host.jumpd);
+        let stopped = std::thread::spawn(move || stopping.recorder.hand_over());
+        assert_eq!(shell.hear_out(), [FromRecorder::ComeAgain]);
+        stopped.join().unwrap();
+        meddle(&host.file());
+        let host = host.next();
+        let (_, reply) = host.ask(&alice(), Request::RecordAgain { hop: hop() });
+        assert!(
+            matches!(reply, Reply::Refused { reason, .. } if reason == jump_proto::Reason::RecorderLost),
+            "{reply:?}"
+        );
+        wait_for("given up", || !host.is_recorded());
+        assert_eq!(host.told("recording.failed").len(), 1);
+    }
+}
+
+#[test]
+fn an_interruption_is_handed_over_too() {
+    let host = Host::new("break_glass = [\"oncall\"]\n");
+    let shell = host.record();
+    shell.output(b"seen");
+    shell.until_kept(1);
+    let mut shortage = crate::recorder::watch::Shortage::default();
+    host.take(&format!("{NO_ROOM}break_glass = [\"oncall\"]\n"));
+    host.jumpd.look_at_disk(&mut shortage);
+    host.jumpd.look_at_disk(&mut shortage);
+    wait_for("the alert", || !host.events("alert.raised").is_empty());
+    shell.output(b"unseen");
+    shell.until_kept(2);
+    let stopping = Arc::clone(&host.jumpd);
+    let stopped = std::thread::spawn(move || stopping.recorder.hand_over());
+    assert!(shell.hear_out().contains(&FromRecorder::ComeAgain));
+    stopped.join().unwrap();
+    let host = host.next();
+    host.record_again().over(0);
+    let kinds: Vec<_> = frames(&host.file())
+        .iter()
+        .map(|frame| frame.kind)
+        .collect();
+    assert_eq!(kinds, [Kind::Output, Kind::Gap, Kind::Exit]);
+}
