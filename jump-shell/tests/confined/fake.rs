@@ -180,6 +180,7 @@ pub(crate) fn info() -> SessionInfo {
         bytes_sent: 0,
         bytes_received: 0,
         idle_ms: None,
+        hops: vec![],
     }
 }
 
