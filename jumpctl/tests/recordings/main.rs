@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod export;
+mod grep;
 mod list;
+mod play;
 mod shelf;
 mod verify;

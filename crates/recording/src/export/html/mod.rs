@@ -106,9 +106,13 @@ fn top(
     }
     let gaps = trailer.map_or(0, |trailer| trailer.gaps);
     if gaps > 0 {
+        let times = match gaps {
+            1 => "once".to_owned(),
+            gaps => format!("{gaps} times"),
+        };
         writeln!(
             out,
-            "<p class=\"fault\">Something was not recorded: {gaps} times, see the markers.</p>"
+            "<p class=\"fault\">Something was not recorded, {times}: see the markers.</p>"
         )?;
     }
     writeln!(out, "</header>")
