@@ -188,6 +188,7 @@ impl Place {
             .custom_flags(nix::libc::O_NOFOLLOW)
             .open(self.file())?;
         sync(Some(&self.directory))?;
+        hold(&file);
         Ok(file)
     }
 
@@ -216,6 +217,7 @@ impl Place {
                 "the file does not end with the frame that it should",
             ));
         }
+        hold(&file);
         Ok(file)
     }
 
@@ -299,6 +301,52 @@ impl Place {
     }
 }
 
+/// Shows readers that somebody writes this file, for as long as it is open. A reader that looks just now is gone in an
+/// instant; and whoever is in the way for longer only makes a list wrong, so that is no reason to refuse a hop.
+fn hold(file: &File) {
+    for _ in 0..20 {
+        match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            _ => return,
+        }
+    }
+}
+
 fn sync(directory: Option<&Path>) -> io::Result<()> {
     directory.map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jump_recording::{Hash, Head, Trailer};
+
+    #[test]
+    fn readers_see_which_file_is_being_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let hop = HopId::from_bytes([1; 16]);
+        let place = Shelf::new(directory.path()).place(&hop, Timestamp::UNIX_EPOCH);
+        let written = || {
+            let file = place.read().unwrap();
+            let free = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared);
+            free == Err(rustix::io::Errno::WOULDBLOCK)
+        };
+        let mut file = place.create().unwrap();
+        file.write_all(&[7; 40]).unwrap();
+        assert!(written());
+        drop(file);
+        assert!(!written());
+        let hash = Hash([7; 32]);
+        let position = Position {
+            bytes: 40,
+            head: Head { sequence: 1, hash },
+            counts: Trailer::default(),
+            recording: hash,
+            sealed: false,
+        };
+        let _again = place.open_again(&position).unwrap();
+        assert!(written());
+    }
 }

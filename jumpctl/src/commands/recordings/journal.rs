@@ -217,6 +217,8 @@ impl Testimony {
             "recording.failed" => {
                 let reason = entry.reason.as_str().unwrap_or("unknown");
                 known.failed = Some(reason.to_owned());
+                // Of one that was found without an end: up to where it was good then.
+                known.checkpoints.extend(head(entry));
             }
             "recording.deleted" => known.deleted = Some(at),
             _ => {}
@@ -296,10 +298,13 @@ mod tests {
             with(8, "JUMP_HEAD", "xyz".into()),
             with(9, "JUMP_SEQUENCE", 9.into()),
             entry("recording.sealed", 6, &point(10)),
+            entry("recording.failed", 6, &point(5)),
+            entry("recording.failed", 6, &serde_json::json!({})),
         ]);
         let known = testimony.of("ab").unwrap();
         let sequences: Vec<u64> = known.checkpoints.iter().map(|head| head.sequence).collect();
-        assert_eq!(sequences, [7, 9, 10]);
+        assert_eq!(sequences, [7, 9, 10, 5]);
+        assert_eq!(known.failed.as_deref(), Some("unknown"));
         assert!(known.sealed && known.illegible == 1 && known.last == 6);
         assert_eq!(testimony.foreign, 4);
         assert_eq!(testimony.since_ms(), Some(0));
