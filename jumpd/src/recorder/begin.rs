@@ -80,6 +80,8 @@ impl Jumpd {
                 );
                 let mut held = held;
                 held.over = Some(refusal.reason);
+                // Nobody has the hop any more when the shell hears of it.
+                drop(held);
                 channel.send(&refused(refusal.reason, refusal.sentence))?;
                 until_the_other_side_closes(channel);
                 Ok(())

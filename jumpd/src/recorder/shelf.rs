@@ -294,8 +294,9 @@ impl Place {
     pub(crate) fn delete(&self) -> io::Result<()> {
         std::fs::remove_file(self.file())?;
         for beside in [POSITION, TORN] {
-            // Mostly there is none.
+            // Mostly there is none, and none that was never finished.
             let _gone = std::fs::remove_file(self.path(beside));
+            let _gone = std::fs::remove_file(self.path(&format!("{beside}.new")));
         }
         Ok(())
     }

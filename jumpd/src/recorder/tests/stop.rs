@@ -142,3 +142,56 @@ fn an_interruption_is_handed_over_too() {
         .collect();
     assert_eq!(kinds, [Kind::Output, Kind::Gap, Kind::Exit]);
 }
+
+#[test]
+fn told_to_stop_the_process_takes_no_more_connections_leaves_its_recordings_and_ends_well() {
+    const NAME: &str = "recorder::tests::stop::told_to_stop_the_process_takes_no_more_connections_leaves_its_recordings_and_ends_well";
+    const WHERE: &str = "JUMP_TEST_STOPPED";
+    if let Some(root) = std::env::var_os(WHERE) {
+        return be_stopped(Path::new(&root));
+    }
+    let root = tempfile::tempdir().unwrap();
+    // What is blocked here is blocked in all threads there: the main one is the test harness's.
+    crate::stop::expect_signals().unwrap();
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([NAME, "--exact", "--nocapture"])
+        .env(WHERE, root.path())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0), "ended by {status}");
+    assert!(root.path().join("no-more-connections").exists());
+    let mut found: Vec<String> = std::fs::read_dir(root.path().join("recordings"))
+        .unwrap()
+        .flat_map(|day| std::fs::read_dir(day.unwrap().path()).unwrap())
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [format!("{}.jrec", hop()), format!("{}.position", hop())]
+    );
+}
+
+fn be_stopped(root: &Path) {
+    use std::os::fd::AsFd as _;
+    let signals = crate::stop::expect_signals().unwrap();
+    let mut host = Host::new("");
+    let recordings = root.join("recordings");
+    std::fs::create_dir(&recordings).unwrap();
+    Arc::get_mut(&mut host.jumpd).unwrap().recorder = Recorder::new(&recordings);
+    let stop = crate::stop::on_signal(signals, Arc::clone(&host.jumpd)).unwrap();
+    let (listener, _nobody) = std::os::unix::net::UnixStream::pair().unwrap();
+    let note = root.join("no-more-connections");
+    std::thread::spawn(move || {
+        assert!(!crate::stop::wait_for(listener.as_fd(), stop.as_fd()));
+        std::fs::write(note, "").unwrap();
+    });
+    let shell = host.record();
+    shell.output(b"one");
+    shell.until_kept(1);
+    nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(shell.hear_out(), [FromRecorder::ComeAgain]);
+    // The process ends meanwhile.
+    std::thread::sleep(Duration::from_secs(20));
+    panic!("nobody ended it");
+}

@@ -3,6 +3,7 @@
 use super::*;
 use jump_proto::Reason;
 use jump_recording::Kind;
+use proptest::prelude::Strategy as _;
 
 fn refusal(reply: Reply) -> Reason {
     match reply {
@@ -294,4 +295,79 @@ fn an_echo_is_kept_before_anybody_could_see_that_it_was_late() {
     println!("median {:?}, p99 {:?}", times[1000], times[1980]);
     // A tenth of what somebody notices, on a machine that does something else besides.
     assert!(times[1000] < Duration::from_millis(10), "{:?}", times[1000]);
+}
+
+/// A packet, as something that can be drawn at random.
+#[derive(Debug, Clone)]
+enum Sent {
+    Output(Vec<u8>),
+    Size(u16, u16),
+    Marker(String),
+}
+
+impl Sent {
+    fn packet(&self) -> FromShell<'_> {
+        match self {
+            Self::Output(data) => FromShell::Output(data),
+            Self::Size(cols, rows) => FromShell::Size {
+                cols: *cols,
+                rows: *rows,
+            },
+            Self::Marker(label) => FromShell::Marker(label),
+        }
+    }
+
+    fn frame(&self) -> (Kind, Vec<u8>) {
+        match self {
+            Self::Output(data) => (Kind::Output, data.clone()),
+            Self::Size(cols, rows) => (Kind::Resize, format!("{cols}x{rows}").into_bytes()),
+            Self::Marker(label) => (Kind::Marker, label.clone().into_bytes()),
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn whatever_is_sent_and_however_often_it_is_stopped_all_of_it_is_there_in_order(
+        parts in proptest::collection::vec(
+            proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::collection::vec(proptest::prelude::any::<u8>(), 0..2000).prop_map(Sent::Output),
+                    proptest::prelude::any::<(u16, u16)>().prop_map(|(cols, rows)| Sent::Size(cols, rows)),
+                    ".{0,20}".prop_map(Sent::Marker),
+                ],
+                0..20,
+            ),
+            1..4,
+        ),
+    ) {
+        let mut host = Host::new("");
+        let mut shell = host.record();
+        for (at, part) in parts.iter().enumerate() {
+            if at > 0 {
+                let stopping = Arc::clone(&host.jumpd);
+                let stopped = std::thread::spawn(move || stopping.recorder.hand_over());
+                assert_eq!(shell.hear_out(), [FromRecorder::ComeAgain]);
+                stopped.join().unwrap();
+                host = host.next();
+                shell = host.record_again();
+            }
+            for sent in part {
+                shell.send(sent.packet());
+            }
+            shell.until_kept(part.len() as u64);
+        }
+        shell.over(7);
+        let report = report(&host.file(), &host.heads());
+        proptest::prop_assert!(report.good(), "{:?}", report.fault);
+        let mut expected: Vec<_> = parts.iter().flatten().map(Sent::frame).collect();
+        expected.push((Kind::Exit, b"7".to_vec()));
+        let kept: Vec<_> = frames(&host.file())
+            .into_iter()
+            .map(|frame| (frame.kind, frame.data))
+            .collect();
+        proptest::prop_assert_eq!(kept, expected);
+    }
 }
