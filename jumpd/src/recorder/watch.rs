@@ -4,7 +4,8 @@
 
 use super::{Unfinished, lock, order, sealed_event, with_head};
 use crate::state::{Jumpd, complain};
-use jump_audit::Kind;
+use jump_audit::{Event, Kind};
+use jump_proto::Reason;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -56,6 +57,11 @@ impl Jumpd {
         if self.recorder.has_room(settings.reserve) {
             if shortage.since.take().is_some() {
                 shortage.over = false;
+                self.note(
+                    Event::new(Kind::PostureChanged)
+                        .success()
+                        .detail("the disk has room for recordings again"),
+                );
                 self.recorder.order_all(order::ROOM);
             }
             return;
@@ -63,11 +69,13 @@ impl Jumpd {
         match shortage.since {
             None => {
                 shortage.since = Some(Instant::now());
-                complain(&format!(
-                    "less than the reserve of {} MiB is free for recordings; recorded hops are refused, and running ones end in {} s",
+                let what = format!(
+                    "less than the reserve of {} MiB is free for recordings: recorded hops are refused, and running ones end in {} s",
                     settings.reserve >> 20,
                     settings.grace.as_secs()
-                ));
+                );
+                let event = Event::new(Kind::PostureChanged).failure();
+                self.note(event.reason(Reason::DiskFull).detail(&what));
                 self.recorder.order_all(order::WARN);
             }
             Some(since) if !shortage.over && since.elapsed() >= settings.grace => {

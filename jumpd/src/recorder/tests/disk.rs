@@ -95,6 +95,13 @@ fn a_disk_that_has_room_again_ends_nothing() {
     shell.output(b"one");
     shell.until_kept(1);
     shell.over(0);
+    let posture = host.told("posture.changed");
+    assert_eq!(posture.len(), 2, "{posture:?}");
+    assert!(
+        posture[0].contains("outcome=failure reason=disk_full"),
+        "{posture:?}"
+    );
+    assert!(posture[1].contains("outcome=success"), "{posture:?}");
     assert!(host.told("recording.sealed")[0].contains("reason=closed_by_peer"));
 }
 
