@@ -1,9 +1,7 @@
 //! The commands of this shell, and the refusal of everything else.
 
+use crate::hop::Wish;
 use crate::words::{self, WordsError};
-
-/// Longest host name that DNS can hold (RFC 1035 section 2.3.4).
-const HOST_MAX: usize = 255;
 
 /// Digits of a session's name.
 const SESSION_MAX: usize = 32;
@@ -47,6 +45,8 @@ pub(crate) enum Command {
         /// TCP port.
         port: u16,
     },
+    /// Run ssh to a target.
+    Hop(Wish),
     /// Leave.
     Exit,
 }
@@ -61,6 +61,10 @@ pub(crate) struct NotACommand {
 impl Command {
     /// Reads one command line, as it came.
     pub(crate) fn parse(line: &[u8]) -> Result<Self, NotACommand> {
+        if let Some(wish) = Wish::read(line) {
+            let refused = |hint| NotACommand { hint: Some(hint) };
+            return wish.map(Self::Hop).map_err(refused);
+        }
         let words = words::split(line).map_err(|error| NotACommand {
             hint: hint(line, Some(error)),
         })?;
@@ -94,14 +98,9 @@ fn end_session(name: &str) -> Option<Command> {
 }
 
 fn connect(host: &str, port: &str) -> Option<Command> {
-    let plain = (1..=HOST_MAX).contains(&host.len())
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'))
-        && !host.starts_with('-');
     let decimal = port.bytes().all(|b| b.is_ascii_digit()) && !port.starts_with('0');
     let port = port.parse().ok().filter(|_| decimal)?;
-    plain.then(|| Command::Connect {
+    words::is_host(host).then(|| Command::Connect {
         host: host.to_owned(),
         port,
     })
@@ -171,6 +170,15 @@ mod tests {
                     host: "2001:db8::1".into(),
                     port: 443,
                 },
+            ),
+            (
+                "ssh root@db1 uptime; id",
+                Command::Hop(Wish {
+                    host: "db1".into(),
+                    port: None,
+                    login: Some("root".into()),
+                    command: Some(b"uptime; id".to_vec()),
+                }),
             ),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
@@ -257,6 +265,11 @@ mod tests {
         "connect db1 ssh",
         "connect db1:22",
         "connect -oProxyCommand=sh 22",
+        "ssh",
+        "ssh -oProxyCommand=sh db1",
+        "ssh -t db1",
+        "ssh -- db1",
+        "/usr/bin/ssh db1",
         "connect /run/jump/jumpd.sock 22",
         "connect db1%lo 22",
         "connect $HOST 22",

@@ -10,8 +10,8 @@ use jump_proto::{Reach, Via};
 use std::net::IpAddr;
 
 /// The commands, in the order of the alphabet.
-pub(crate) const COMMANDS: [&str; 7] = [
-    "connect", "exit", "help", "mfa", "sessions", "targets", "whoami",
+pub(crate) const COMMANDS: [&str; 8] = [
+    "connect", "exit", "help", "mfa", "sessions", "ssh", "targets", "whoami",
 ];
 
 /// A range of ports that is offered one by one holds at most so many.
@@ -37,8 +37,9 @@ pub(crate) fn candidates<'l>(before: &'l str, known: &mut impl Known) -> (&'l st
         ["mfa"] => owned(&["--json", "recovery-codes"]),
         ["sessions"] => owned(&["--json", "end"]),
         ["sessions", "end"] => known.sessions(),
-        ["connect"] => hosts(&known.reach()),
+        ["connect"] => hosts(plain(&known.reach())),
         ["connect", host] => ports(&known.reach(), host),
+        ["ssh"] | ["ssh", "-p", _] => logins(word, hosts(hops(&known.reach()))),
         _ => Vec::new(),
     };
     found.retain(|candidate| candidate.starts_with(word) && is_word(candidate));
@@ -63,8 +64,21 @@ fn plain(reach: &[Reach]) -> impl Iterator<Item = &Reach> {
         .filter(|reach| reach.via.contains(&Via::Shell) && !reach.record)
 }
 
-fn hosts(reach: &[Reach]) -> Vec<String> {
-    let named = plain(reach).flat_map(|reach| &reach.hosts);
+/// What `ssh` can use: what is recorded as well.
+fn hops(reach: &[Reach]) -> impl Iterator<Item = &Reach> {
+    reach.iter().filter(|reach| reach.via.contains(&Via::Shell))
+}
+
+/// `hosts`, each behind the login name that `word` begins with, if it does.
+fn logins(word: &str, hosts: Vec<String>) -> Vec<String> {
+    match word.split_once('@') {
+        Some((login, _)) => hosts.iter().map(|host| format!("{login}@{host}")).collect(),
+        None => hosts,
+    }
+}
+
+fn hosts<'r>(reach: impl Iterator<Item = &'r Reach>) -> Vec<String> {
+    let named = reach.flat_map(|reach| &reach.hosts);
     named.filter(|host| !host.contains('/')).cloned().collect()
 }
 
@@ -153,6 +167,10 @@ mod tests {
                     via: vec![Via::Forward],
                     ..target(&["forward-only"], &["1"])
                 },
+                Reach {
+                    record: true,
+                    ..target(&["recorded"], &["22"])
+                },
             ]
         }
 
@@ -188,6 +206,15 @@ mod tests {
         assert_eq!(offered("connect 10.20.0.7 2"), ["22"]);
         assert_eq!(offered("connect 10.21.0.7 "), [""; 0]);
         assert_eq!(offered("connect forward-only "), [""; 0]);
+    }
+
+    #[test]
+    fn ssh_reaches_what_is_recorded_too() {
+        assert_eq!(offered("ssh "), ["db1", "db2", "recorded", "web1"]);
+        assert_eq!(offered("ssh -p 22 r"), ["recorded"]);
+        assert_eq!(offered("ssh root@d"), ["root@db1", "root@db2"]);
+        assert_eq!(offered("ssh db1 "), [""; 0]);
+        assert_eq!(offered("connect r"), [""; 0]);
     }
 
     #[test]

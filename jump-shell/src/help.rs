@@ -10,11 +10,14 @@ This is the jump server's own shell. It runs nothing but:
   sessions end SESSION end one of them
   mfa [--json]         your second factor: what you have, recovery codes left, lock-outs
   mfa recovery-codes   new recovery codes, at a terminal and for a code of your authenticator
+  ssh [-p PORT] [LOGIN@]HOST [COMMAND]
+                       log in to a target from here; some targets are reached only so,
+                       and recorded. COMMAND goes there as it stands, quotes and all
   connect HOST PORT    relay standard input and output to a target (for ProxyCommand)
   help                 this text
   exit                 leave
 
-You need no shell here to reach a target. From your own machine, with BASTION
+Most targets need no shell here. From your own machine, with BASTION
 for the name you came here by and TARGET for one of your targets:
 
   ssh -J BASTION TARGET

@@ -11,7 +11,6 @@ use crate::keys::Key;
 use crate::print;
 use crate::reader::{Input, Reader, Stroke};
 use crate::session::{Outcome, Session};
-use crate::warning::Warnings;
 use crate::whoami;
 use crate::words::LINE_MAX;
 use jiff::Timestamp;
@@ -40,7 +39,7 @@ pub(crate) fn run(session: &mut Session) -> Outcome {
             Input::Line(line) if line.iter().all(u8::is_ascii_whitespace) => {}
             Input::Line(line) => {
                 outcome = session.line(&line, &mut desk.reader);
-                if matches!(outcome, Outcome::Left { .. }) {
+                if outcome.is_last() {
                     return outcome;
                 }
             }
@@ -79,7 +78,6 @@ fn begin(session: &mut Session, terminal: bool) -> Outcome {
 struct Desk {
     reader: Reader,
     editor: Editor,
-    warnings: Warnings,
 }
 
 impl Desk {
@@ -89,7 +87,7 @@ impl Desk {
             return Input::End;
         }
         loop {
-            let pause = self.warnings.pause();
+            let pause = session.warnings.pause();
             let input = self.reader.next(session.prepared().signals.as_ref(), pause);
             if input == Input::Nothing {
                 if let Some(sentence) = self.news_of_the_end(session) {
@@ -127,7 +125,7 @@ impl Desk {
                 return Input::End;
             }
             is_drawn = false;
-            let pause = self.warnings.pause();
+            let pause = session.warnings.pause();
             let signals = session.prepared().signals.as_ref();
             match self.reader.next_key(signals, pause) {
                 Stroke::Key(key) => match self.editor.press(key) {
@@ -174,7 +172,9 @@ impl Desk {
     fn news_of_the_end(&mut self, session: &mut Session) -> Option<String> {
         let reply = session.ends();
         let clock = session.prepared().clock.clone();
-        let sentence = self.warnings.hear(reply.as_ref(), &clock, Timestamp::now());
+        let sentence = session
+            .warnings
+            .hear(reply.as_ref(), &clock, Timestamp::now());
         let sentence = sentence.filter(|_| session.prepared().terminal.is_some())?;
         Some(session.style().warning(&sentence))
     }

@@ -6,6 +6,7 @@
 //! `SSH_ORIGINAL_COMMAND`, for commands and subsystems alike; it is absent for
 //! a plain login. Every other form is refused: there is no option to find.
 
+use crate::hop::Wish;
 use jump_proto::paths;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -42,6 +43,11 @@ impl Invocation {
             }
             other => Self::Refused(other.to_vec()),
         }
+    }
+
+    /// Whether it is one command, and that a hop.
+    pub(crate) fn is_hop(&self) -> bool {
+        matches!(self, Self::Command(line) if matches!(Wish::read(line), Some(Ok(_))))
     }
 }
 

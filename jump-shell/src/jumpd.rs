@@ -7,6 +7,7 @@
 //! that has been closed is opened again, once, for the next question.
 
 use jump_proto::{Channel, ChannelError, MAX_MESSAGE, Reply, Request, TIMEOUT};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,43 @@ impl Jumpd {
         let channel = Channel::connect(&self.socket, TIMEOUT)?;
         channel.set_timeout(Some(patience))?;
         Ok(call(&channel, question).ok())
+    }
+
+    /// Sends a question without waiting for its answer, which [`Jumpd::finish`] reads; nothing else may be
+    /// asked before.
+    ///
+    /// # Errors
+    /// When jumpd cannot be reached.
+    pub(crate) fn begin(&mut self, question: &Request) -> Result<(), ChannelError> {
+        if let Some(channel) = self.channel.take()
+            && channel.send_now(question).is_ok()
+        {
+            self.channel = Some(channel);
+            return Ok(());
+        }
+        let channel = Channel::connect(&self.socket, TIMEOUT)?;
+        channel.send_now(question)?;
+        self.channel = Some(channel);
+        Ok(())
+    }
+
+    /// Where the answer to [`Jumpd::begin`] comes from.
+    pub(crate) fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        self.channel.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads the answer that is there; none when jumpd went instead.
+    pub(crate) fn finish(&mut self) -> Option<Reply> {
+        let reply = self.channel.as_ref()?.recv().ok().flatten();
+        if reply.is_none() {
+            self.hang_up();
+        }
+        reply
+    }
+
+    /// Where jumpd listens.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Closes the channel; the next question opens another.

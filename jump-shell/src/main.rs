@@ -3,5 +3,5 @@
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    jump_shell::run(std::env::args_os(), jump_proto::paths::SHELL_SOCKET)
+    jump_shell::run(std::env::args_os(), &jump_shell::Places::installed())
 }

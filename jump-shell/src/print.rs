@@ -12,6 +12,12 @@ pub(crate) fn answer(text: &str) -> bool {
 
 /// Writes one sentence to the user. A reader that is gone cannot be told so.
 pub(crate) fn complain(sentence: &str) {
-    let line = format!("jump-shell: {sentence}\n");
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(self::sentence(sentence).as_bytes());
+}
+
+/// One sentence as it is written to standard error.
+pub(crate) fn sentence(sentence: &str) -> String {
+    format!("jump-shell: {sentence}\n")
 }

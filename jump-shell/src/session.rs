@@ -2,13 +2,15 @@
 
 use crate::command::{Command, NotACommand};
 use crate::connect;
+use crate::hop::{self, Around, Wish};
 use crate::jumpd::Jumpd;
 use crate::mine;
 use crate::print;
 use crate::reader::{Input, Reader};
 use crate::sandbox::Prepared;
-use crate::style::Style;
+use crate::style::{self, Style};
 use crate::text::{shown, shown_bytes};
+use crate::warning::Warnings;
 use crate::whoami;
 use jiff::Timestamp;
 use jump_proto::{MfaUser, Reach, Reply, Request, Secret, SessionId, SessionInfo};
@@ -21,7 +23,8 @@ const REFUSED_MAX: usize = 1024;
 const SHOWN_MAX: usize = 120;
 
 /// Where jumpd, or the way to it, gives no usable answer.
-const UNANSWERED: &str = "The jump server cannot answer now; please try again in a moment.";
+pub(crate) const UNANSWERED: &str =
+    "The jump server cannot answer now; please try again in a moment.";
 
 /// Nobody types at a prompt for longer (the same as at a login).
 const TYPING: Duration = Duration::from_secs(150);
@@ -45,6 +48,13 @@ pub(crate) enum Outcome {
         /// Whether it ended well.
         well: bool,
     },
+    /// A hop is over.
+    Hop {
+        /// The exit status of its command at the target, or ssh's own (255).
+        status: u8,
+        /// Whether the shell ends with it: without a terminal it took all input along.
+        is_last: bool,
+    },
 }
 
 impl Outcome {
@@ -55,7 +65,13 @@ impl Outcome {
             Self::Failed | Self::Left { well: false } => 1,
             Self::NeedsTerminal => 2,
             Self::Refused => 126,
+            Self::Hop { status, .. } => status,
         }
+    }
+
+    /// Whether nothing can follow.
+    pub(crate) fn is_last(self) -> bool {
+        matches!(self, Self::Left { .. } | Self::Hop { is_last: true, .. })
     }
 }
 
@@ -67,17 +83,23 @@ pub(crate) struct Session {
     style: Style,
     /// Whether the terminal lets a line be edited.
     edits: bool,
+    /// The terminal's name.
+    term: Option<String>,
+    /// What the user was told of the session's end.
+    pub(crate) warnings: Warnings,
 }
 
 impl Session {
     /// A session that asks `jumpd` and has all else it needs in `prepared`.
-    pub(crate) fn new(jumpd: Jumpd, prepared: Prepared, style: Style, is_capable: bool) -> Self {
-        let edits = is_capable && prepared.terminal.is_some();
+    pub(crate) fn new(jumpd: Jumpd, prepared: Prepared, style: Style, term: Option<&str>) -> Self {
+        let edits = style::is_capable(term) && prepared.terminal.is_some();
         Self {
             jumpd,
             prepared,
             style,
             edits,
+            term: term.map(str::to_owned),
+            warnings: Warnings::default(),
         }
     }
 
@@ -216,6 +238,7 @@ impl Session {
             }
             Command::RecoveryCodes => self.recovery_codes(reader),
             Command::Connect { host, port } => self.connect(host, *port, reader),
+            Command::Hop(wish) => self.hop(wish, reader),
         }
     }
 
@@ -363,6 +386,27 @@ impl Session {
                 Outcome::Left { well: false }
             }
         }
+    }
+
+    fn hop(&mut self, wish: &Wish, reader: &mut Reader) -> Outcome {
+        let Prepared {
+            hops,
+            terminal,
+            signals,
+            clock,
+            ..
+        } = &mut self.prepared;
+        let around = Around {
+            jumpd: &mut self.jumpd,
+            hops: hops.as_mut(),
+            terminal: terminal.as_ref(),
+            signals: signals.as_ref(),
+            warnings: &mut self.warnings,
+            clock,
+            term: self.term.as_deref(),
+            typed: reader.take_waiting(),
+        };
+        hop::conduct(wish, around)
     }
 
     /// Refuses `line`: first to the audit trail, then to the user, in one sentence.

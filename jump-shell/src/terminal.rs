@@ -3,7 +3,7 @@
 //! Its modes are read before the confinement; afterwards they can be set but not
 //! read, and nothing can be typed into the terminal on the user's behalf (TIOCSTI).
 
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, Winsize};
 
 /// A terminal at both ends of the shell.
 #[derive(Debug)]
@@ -39,6 +39,18 @@ impl Terminal {
         set(&modes);
     }
 
+    /// From now on every byte passes as it is, both ways: another terminal does the rest.
+    pub(crate) fn pass_on(&self) {
+        let mut modes = self.came.clone();
+        modes.make_raw();
+        set(&modes);
+    }
+
+    /// Its modes when it came.
+    pub(crate) fn came(&self) -> &Termios {
+        &self.came
+    }
+
     /// As it came.
     pub(crate) fn restore(&self) {
         set(&self.came);
@@ -46,8 +58,12 @@ impl Terminal {
 
     /// How many columns it has; 0 where nobody knows.
     pub(crate) fn width(&self) -> usize {
-        let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
-        size.map_or(0, |size| usize::from(size.ws_col))
+        self.size().map_or(0, |size| usize::from(size.ws_col))
+    }
+
+    /// Its size, where it tells.
+    pub(crate) fn size(&self) -> Option<Winsize> {
+        rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()
     }
 }
 

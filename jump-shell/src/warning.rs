@@ -36,6 +36,11 @@ impl Warnings {
         self.ask_at.saturating_duration_since(Instant::now())
     }
 
+    /// Until when there is nothing to ask.
+    pub(crate) fn ask_at(&self) -> Instant {
+        self.ask_at
+    }
+
     /// What jumpd says of the end; a sentence for the user, where it is news.
     pub(crate) fn hear(
         &mut self,

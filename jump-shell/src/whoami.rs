@@ -124,7 +124,7 @@ pub(crate) fn targets(reach: &[Reach], clock: &Clock, style: Style) -> String {
 
 fn ways(reach: &Reach) -> String {
     if reach.record {
-        return "recorded hop".to_owned();
+        return "ssh here, recorded".to_owned();
     }
     reach
         .via
@@ -203,6 +203,6 @@ mod tests {
             record: true,
             ..reach("x", None)
         };
-        assert_eq!(ways(&recorded), "recorded hop");
+        assert_eq!(ways(&recorded), "ssh here, recorded");
     }
 }

@@ -7,6 +7,18 @@
 /// The longest command line, in bytes.
 pub const LINE_MAX: usize = 4096;
 
+/// Longest host name that DNS can hold (RFC 1035 section 2.3.4).
+const HOST_MAX: usize = 255;
+
+/// Whether `text` can name a host: a name, or an address literal.
+pub(crate) fn is_host(text: &str) -> bool {
+    (1..=HOST_MAX).contains(&text.len())
+        && !text.starts_with('-')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'))
+}
+
 /// Why a line is not a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WordsError {

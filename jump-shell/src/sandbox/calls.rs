@@ -1,7 +1,7 @@
 //! The system calls of the shell, as data: one line and one reason for each.
 //!
 //! [`SHELL`] is in force from the start on, [`RELAY`] in addition once a
-//! connection stands. The session's own filter lies beneath: a call that is
+//! connection stands; those of a hop are in [`super::hop_calls`]. The session's own filter lies beneath: a call that is
 //! allowed here may still be refused or, as connect(2), be decided by the
 //! guard there. In brackets: what the arguments must be, each bracket one way.
 
@@ -23,8 +23,9 @@ const SO_SNDTIMEO_NEW: i32 = 67;
 /// What tcsetattr(3) asks for, at once and without waiting; the older where a kernel lacks the newer.
 const SET_MODES: i32 = libc::TCSETS2 as i32;
 const SET_MODES_OLD: i32 = libc::TCSETS as i32;
-/// What tcgetwinsize(3) asks for.
+/// What tcgetwinsize(3) asks for, and tcsetwinsize(3).
 const WINDOW_SIZE: i32 = libc::TIOCGWINSZ as i32;
+const SET_WINDOW_SIZE: i32 = libc::TIOCSWINSZ as i32;
 
 macro_rules! rules {
     ($($(#[$for:meta])* $call:ident $([$($test:ident($($of:expr),+)),+])* => $why:literal;)*) => {
@@ -40,6 +41,7 @@ macro_rules! rules {
         )*]
     };
 }
+pub(super) use rules;
 
 /// From the shell's start to its end.
 pub const SHELL: &[Rule] = rules! {
@@ -58,10 +60,11 @@ pub const SHELL: &[Rule] = rules! {
     SYS_socket [is(0, AF_UNIX), is(1, TO_JUMPD), is(2, 0)] [is(0, AF_INET), is(1, TO_TARGET), is(2, 0)] [is(0, AF_INET6), is(1, TO_TARGET), is(2, 0)] => "a channel to jumpd; a TCP connection to a target; no other kind";
     SYS_connect => "jumpd, also after its restart, and a target; the guard decides each";
     SYS_recvmsg => "answers of jumpd";
+    SYS_recvfrom [null(4)] => "what the recorder of a hop has kept";
     SYS_setsockopt [is(1, SOL_SOCKET), is(2, SO_RCVTIMEO_NEW)] [is(1, SOL_SOCKET), is(2, SO_SNDTIMEO_NEW)] [is(1, SOL_SOCKET), is(2, SO_RCVTIMEO)] [is(1, SOL_SOCKET), is(2, SO_SNDTIMEO)] [is(1, SOL_SOCKET), is(2, SO_KEEPALIVE)] [is(1, IPPROTO_TCP), is(2, TCP_NODELAY)] => "no wait for jumpd without end; no delay of keystrokes, no dead target unnoticed";
     SYS_getsockopt [is(1, SOL_SOCKET), is(2, SO_ERROR)] => "what became of a connection that was begun";
 
-    SYS_ioctl [is(1, SET_MODES)] [is(1, SET_MODES_OLD)] [is(1, WINDOW_SIZE)] => "a terminal passes on every key while a line is edited, shows no code, and has a width; nothing else of it (TIOCSTI would type for the user)";
+    SYS_ioctl [is(1, SET_MODES)] [is(1, SET_MODES_OLD)] [is(1, WINDOW_SIZE)] [is(1, SET_WINDOW_SIZE)] => "a terminal passes on every key while a line is edited, shows no code, and has a size, which a hop's terminal gets as well; nothing else of it (TIOCSTI would type for the user)";
 
     SYS_rt_sigprocmask => "giving Ctrl-C its usual meaning back for a relay";
     SYS_prctl [is(0, PR_SET_NO_NEW_PRIVS)] => "asked for again, whether it holds or not, before the second list";

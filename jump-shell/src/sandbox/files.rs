@@ -1,10 +1,10 @@
-//! Open files: only the three that a login has are kept.
+//! Open files: only the three that a login has are kept, and what a hop needs.
 
 use super::SandboxError;
 use crate::relay::Kind;
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// The highest file descriptor that a login gives its shell.
 const STDERR: RawFd = 2;
@@ -13,12 +13,23 @@ const STDERR: RawFd = 2;
 ///
 /// By list and not by close_range(2), which no safe interface offers.
 pub(super) fn close_inherited() -> Result<(), SandboxError> {
-    for fd in inherited()? {
+    close_but(&[])
+}
+
+/// The same, but for these.
+pub(super) fn close_but(kept: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
+    let kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    let others = || -> Result<Vec<RawFd>, SandboxError> {
+        let mut open = inherited()?;
+        open.retain(|fd| !kept.contains(fd));
+        Ok(open)
+    };
+    for fd in others()? {
         // The list includes the descriptor that read it, closed by now.
         let _ = nix::unistd::close(fd);
     }
     // Only the descriptor that reads this second list may be in it.
-    match inherited()?.as_slice() {
+    match others()?.as_slice() {
         [] | [_] => Ok(()),
         more => Err(SandboxError::NotDropped(format!(
             "{} inherited files stay open",

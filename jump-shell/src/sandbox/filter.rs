@@ -45,6 +45,16 @@ impl Argument {
         }
     }
 
+    /// Argument `index` is this type of socket, with whatever flags (socket(2)).
+    pub(super) const fn kind(index: u8, kind: i32) -> Self {
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        Self {
+            index,
+            mask: !flags.cast_unsigned() as u64,
+            value: kind.cast_unsigned() as u64,
+        }
+    }
+
     /// Argument `index` is a null pointer.
     pub(super) const fn null(index: u8) -> Self {
         Self {
@@ -91,6 +101,24 @@ pub enum FilterError {
 /// # Errors
 /// When there is no such form on this architecture.
 pub fn compile(rules: &[Rule]) -> Result<BpfProgram, FilterError> {
+    program(rules, SeccompAction::KillProcess, SeccompAction::Allow)
+}
+
+/// The kernel's form of a list of calls that fail with ENOSYS, whatever other lists say; to be in
+/// force beside one that allows them.
+///
+/// # Errors
+/// When there is no such form on this architecture.
+pub fn compile_absent(rules: &[Rule]) -> Result<BpfProgram, FilterError> {
+    let absent = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    program(rules, SeccompAction::Allow, absent)
+}
+
+fn program(
+    rules: &[Rule],
+    otherwise: SeccompAction,
+    listed: SeccompAction,
+) -> Result<BpfProgram, FilterError> {
     let mut map: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for rule in rules {
         let alternatives = rule
@@ -103,12 +131,7 @@ pub fn compile(rules: &[Rule]) -> Result<BpfProgram, FilterError> {
             .collect::<Result<Vec<_>, _>>()?;
         map.entry(rule.number).or_default().extend(alternatives);
     }
-    let filter = SeccompFilter::new(
-        map,
-        SeccompAction::KillProcess,
-        SeccompAction::Allow,
-        std::env::consts::ARCH.try_into()?,
-    )?;
+    let filter = SeccompFilter::new(map, otherwise, listed, std::env::consts::ARCH.try_into()?)?;
     Ok(filter.try_into()?)
 }
 

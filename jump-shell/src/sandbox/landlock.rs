@@ -1,9 +1,9 @@
 //! The file system, closed (Landlock, landlock(7)).
 //!
-//! No path may be opened, made, run or renamed; no port bound; no signal sent
-//! and no abstract socket reached outside. TCP connections are left to the
-//! session's own Landlock layer, which refuses them all, and to the guard,
-//! which connects on the shell's behalf.
+//! The shell may open, make, run or rename no path; what the runner of hops may is
+//! a list of its own. Neither may bind a port, send a signal or reach an abstract
+//! socket outside. TCP connections are left to the session's own Landlock layer,
+//! which refuses them all, and to the guard, which connects on their behalf.
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, PathFd, Ruleset,
@@ -15,18 +15,61 @@ use std::path::Path;
 /// bits with `EINVAL` (RHEL 9.7 claims the sixth), so each step is tried.
 const STEPS: [ABI; 6] = [ABI::V9, ABI::V5, ABI::V4, ABI::V3, ABI::V2, ABI::V1];
 
-/// Closes the file system but for reaching `socket`, and names the layer: `+landlock7`, or nothing where
-/// the kernel has none.
-pub(super) fn close_file_system(socket: &Path) -> String {
+/// What stays open at a path, or beneath a folder.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open<'p> {
+    path: &'p Path,
+    /// Rights that not every kernel knows of; one that does not, does not take them away.
+    access: BitFlags<AccessFs>,
+}
+
+impl<'p> Open<'p> {
+    /// A program, or what loads one.
+    pub(super) fn to_run(path: &'p Path) -> Self {
+        Self {
+            path,
+            access: AccessFs::Execute | AccessFs::ReadFile,
+        }
+    }
+
+    /// A file, or the files beneath a folder.
+    pub(super) fn to_read(path: &'p Path) -> Self {
+        Self {
+            path,
+            access: AccessFs::ReadFile.into(),
+        }
+    }
+
+    /// A device.
+    pub(super) fn device(path: &'p Path) -> Self {
+        Self {
+            path,
+            access: AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev,
+        }
+    }
+
+    /// A folder of sockets: since the ninth interface a path socket must be allowed to be reached.
+    pub(super) fn sockets(path: &'p Path) -> Self {
+        Self {
+            path,
+            access: AccessFs::ResolveUnix.into(),
+        }
+    }
+}
+
+/// Closes the file system but for `open`, and names the layer: `+landlock7`, or nothing where
+/// the kernel has none. A path that is not there stays closed.
+pub(super) fn close_file_system(open: &[Open<'_>]) -> String {
     STEPS
         .iter()
-        .find_map(|abi| close(*abi, socket).ok())
+        .find_map(|abi| close(*abi, open).ok())
         .and_then(|level| level)
         .map_or_else(String::new, |level| format!("+landlock{level}"))
 }
 
-fn close(abi: ABI, socket: &Path) -> Result<Option<i32>, RulesetError> {
-    let mut rules = Ruleset::default().handle_access(AccessFs::from_all(abi))?;
+fn close(abi: ABI, open: &[Open<'_>]) -> Result<Option<i32>, RulesetError> {
+    let known = AccessFs::from_all(abi);
+    let mut rules = Ruleset::default().handle_access(known)?;
     if abi >= ABI::V4 {
         rules = rules.handle_access(AccessNet::BindTcp)?;
     }
@@ -34,11 +77,11 @@ fn close(abi: ABI, socket: &Path) -> Result<Option<i32>, RulesetError> {
         rules = rules.scope(Scope::from_all(abi))?;
     }
     let mut rules = rules.create()?;
-    // Since the ninth interface a path socket must be allowed to be reached.
-    let folder = socket.parent().and_then(|folder| PathFd::new(folder).ok());
-    if let Some(folder) = folder.filter(|_| abi >= ABI::V9) {
-        let reach: BitFlags<AccessFs> = AccessFs::ResolveUnix.into();
-        rules = rules.add_rule(PathBeneath::new(folder, reach))?;
+    for Open { path, access } in open {
+        let access = *access & known;
+        if let Some(file) = PathFd::new(path).ok().filter(|_| !access.is_empty()) {
+            rules = rules.add_rule(PathBeneath::new(file, access))?;
+        }
     }
     let status = rules.restrict_self()?;
     Ok(match (status.ruleset, status.landlock) {

@@ -4,7 +4,8 @@
 //! inherited file, core dumps and tracing, resources, capabilities, new
 //! privileges, the file system (Landlock), and last every system call that
 //! is not on a list ([`calls`]). What must be read from the host, its time
-//! zone, is read in between. The session's own confinement, set by the PAM
+//! zone, is read in between. The runner of hops, where there may be hops, is started before all
+//! that and confines itself ([`runner`]). The session's own confinement, set by the PAM
 //! session, lies beneath all this and stays in force whatever happens here.
 //!
 //! A kernel without Landlock gives one layer less, and `whoami` says so; any
@@ -13,18 +14,24 @@
 pub mod calls;
 mod files;
 pub mod filter;
+pub mod hop_calls;
 mod landlock;
 mod privileges;
+mod runner;
 
 use crate::clock::Clock;
+use crate::environment::Environment;
+use crate::hop::Hops;
+use crate::places::Places;
 use crate::relay::{Kind, Relay, RelayError, User};
 use crate::terminal::Terminal;
+use landlock::{Open, close_file_system};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+pub(crate) use runner::RunnerLists;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use seccompiler::BpfProgram;
-use std::path::Path;
 
 /// A step of the confinement that failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +74,8 @@ pub(crate) struct Prepared {
     pub(crate) output_is_terminal: bool,
     /// Where Ctrl-C and a new size of the window arrive, in an interactive session on a terminal.
     pub(crate) signals: Option<SignalFd>,
+    /// What runs hops; none where this host cannot.
+    pub(crate) hops: Option<Hops>,
     input: Kind,
     output: Kind,
     /// The reading end of a pipe without a writer: always at its end, never writable.
@@ -74,14 +83,27 @@ pub(crate) struct Prepared {
     relay: BpfProgram,
 }
 
-/// Confines the process for good. `socket` is the one path it may still connect to.
-pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, SandboxError> {
+/// What the shell will be asked to do, as far as its confinement depends on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needs {
+    /// Commands are read from the terminal.
+    pub(crate) interactive: bool,
+    /// A hop may be asked for.
+    pub(crate) hops: bool,
+}
+
+/// Confines the process for good. jumpd's socket is the one path it may still connect to.
+pub(crate) fn enter(
+    places: &Places,
+    needs: Needs,
+    environment: &Environment,
+) -> Result<Prepared, SandboxError> {
     files::close_inherited()?;
     privileges::forbid_tracing()?;
     // The name that ps(1) shows; a start from /proc/self/exe would show "exe".
     rustix::thread::set_name(c"jump-shell").map_err(SandboxError::call("name"))?;
     let terminal = Terminal::of_user();
-    let signals = if interactive && terminal.is_some() {
+    let signals = if (needs.interactive || needs.hops) && terminal.is_some() {
         Some(keyboard_signals()?)
     } else {
         None
@@ -89,7 +111,12 @@ pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, Sandbo
     let (parked, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(SandboxError::call("pipe"))?;
     drop(writer);
+    let term = environment.term.as_deref();
+    let own_agent = environment.agent.as_deref();
+    let start = || runner::start(places, terminal.as_ref(), term, own_agent).ok();
+    let hops = needs.hops.then(start).flatten();
     let mut prepared = Prepared {
+        hops,
         clock: Clock::of_host(),
         layers: String::new(),
         terminal,
@@ -103,7 +130,13 @@ pub(crate) fn enter(socket: &Path, interactive: bool) -> Result<Prepared, Sandbo
     let shell = filter::compile(calls::SHELL)?;
     privileges::limit_resources()?;
     privileges::drop_all()?;
-    prepared.layers = format!("seccomp{}", landlock::close_file_system(socket));
+    let reach: Vec<Open<'_>> = places
+        .socket
+        .parent()
+        .map(Open::sockets)
+        .into_iter()
+        .collect();
+    prepared.layers = format!("seccomp{}", close_file_system(&reach));
     filter::install(&shell)?;
     Ok(prepared)
 }

@@ -5,14 +5,23 @@ use caps::{CapSet, Capability};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
 /// Limits for good, soft and hard: no process, no file content, no core, a
-/// handful of open files (three of a login, jumpd, the target, signals, one spare pipe end,
-/// and what Landlock opens while it is set up).
+/// handful of open files (three of a login, jumpd, the target, signals, one spare pipe end, the runner
+/// and the ends of a hop, its recorder, and what Landlock opens while it is set up).
 const LIMITS: [(Resource, u64); 5] = [
     (Resource::Nproc, 0),
     (Resource::Core, 0),
     (Resource::Fsize, 0),
     (Resource::Memlock, 0),
     (Resource::Nofile, 16),
+];
+
+/// Those of the runner of hops: it may have one process, ssh; and ssh a few more files, its libraries and
+/// names one after the other. That ssh starts none is set when it is started.
+const RUNNER_LIMITS: [(Resource, u64); 4] = [
+    (Resource::Core, 0),
+    (Resource::Fsize, 0),
+    (Resource::Memlock, 0),
+    (Resource::Nofile, 32),
 ];
 
 /// Lines of `/proc/self/status` that must be empty sets (proc_pid_status(5)).
@@ -26,7 +35,16 @@ pub(super) fn forbid_tracing() -> Result<(), SandboxError> {
 
 /// Sets [`LIMITS`], or less where the login came with less.
 pub(super) fn limit_resources() -> Result<(), SandboxError> {
-    for (resource, limit) in LIMITS {
+    limit(&LIMITS)
+}
+
+/// The same for the runner of hops.
+pub(super) fn limit_runner() -> Result<(), SandboxError> {
+    limit(&RUNNER_LIMITS)
+}
+
+fn limit(limits: &[(Resource, u64)]) -> Result<(), SandboxError> {
+    for &(resource, limit) in limits {
         let hard = rustix::process::getrlimit(resource)
             .maximum
             .map_or(limit, |hard| hard.min(limit));

@@ -9,6 +9,7 @@ use crate::Tests;
 use crate::shell::myself;
 use jump_shell::sandbox::calls::{RELAY, SHELL};
 use jump_shell::sandbox::filter::{self, Rule};
+use jump_shell::sandbox::hop_calls::{HOP, PROBED, RUNNER};
 use nix::sys::signal::{SigSet, Signal};
 use nix::time::{ClockId, clock_gettime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +19,7 @@ use rustix::net::{
 };
 use rustix::pipe::SpliceFlags;
 use rustix::process::DumpableBehavior;
+use seccompiler::BpfProgram;
 use std::ffi::OsString;
 use std::hint::black_box;
 use std::io::IoSliceMut;
@@ -120,6 +122,7 @@ const ONLY_SHELL: &[&str] = &[
     "socket",
     "connect",
     "recvmsg",
+    "recvfrom",
     "setsockopt",
     "getsockopt",
     "prctl",
@@ -257,6 +260,14 @@ fn prepared(call: &str) -> Box<dyn FnOnce()> {
                 assert_eq!(got.unwrap().bytes, 1);
             })
         }
+        "recvfrom" => {
+            rustix::net::send(right, b"x", SendFlags::empty()).unwrap();
+            Box::new(move || {
+                let mut bytes = [0; 8];
+                let got = rustix::net::recv(left, &mut bytes[..], RecvFlags::DONTWAIT);
+                assert_eq!(got.unwrap().1, 1);
+            })
+        }
         "setsockopt" => Box::new(move || {
             let second = Some(Duration::from_secs(1));
             sockopt::set_socket_timeout(left, sockopt::Timeout::Recv, second).unwrap();
@@ -333,7 +344,8 @@ fn prepared(call: &str) -> Box<dyn FnOnce()> {
             Box::new(move || {
                 let now = rustix::termios::OptionalActions::Now;
                 rustix::termios::tcsetattr(&pty.slave, now, &modes).unwrap();
-                rustix::termios::tcgetwinsize(&pty.slave).unwrap();
+                let size = rustix::termios::tcgetwinsize(&pty.slave).unwrap();
+                rustix::termios::tcsetwinsize(&pty.master, size).unwrap();
             })
         }
         "ioctl:TCGETS" => Box::new(move || {
@@ -349,7 +361,7 @@ fn prepared(call: &str) -> Box<dyn FnOnce()> {
 }
 
 fn every_rule_has_its_reason() {
-    for rules in [SHELL, RELAY] {
+    for rules in [SHELL, RELAY, HOP, RUNNER, PROBED] {
         let mut seen = std::collections::HashSet::new();
         for rule in rules {
             assert!(seen.insert(rule.number), "{} twice", rule.name);
@@ -368,9 +380,13 @@ fn the_relay_may_nothing_that_the_shell_may_not() {
 }
 
 /// What the compiled list says to a call.
-fn verdict(rules: &[Rule], number: i64, arguments: [u64; 6], arch: u32) -> u32 {
-    let program: Vec<libc::sock_filter> = filter::compile(rules)
-        .unwrap()
+pub(crate) fn verdict(rules: &[Rule], number: i64, arguments: [u64; 6], arch: u32) -> u32 {
+    said(&filter::compile(rules).unwrap(), number, arguments, arch)
+}
+
+/// What a compiled list says to a call.
+pub(crate) fn said(program: &BpfProgram, number: i64, arguments: [u64; 6], arch: u32) -> u32 {
+    let program: Vec<libc::sock_filter> = program
         .iter()
         .map(|i| libc::sock_filter {
             code: i.code,
@@ -389,10 +405,19 @@ fn verdict(rules: &[Rule], number: i64, arguments: [u64; 6], arch: u32) -> u32 {
 }
 
 #[cfg(target_arch = "x86_64")]
-const ARCH: u32 = 0xc000_003e;
+pub(crate) const ARCH: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const ARCH: u32 = 0xc000_00b7;
+pub(crate) const ARCH: u32 = 0xc000_00b7;
 const I386: u32 = 0x4000_0003;
+
+/// Bits of `mask` that make a value which no alternative of any rule has.
+pub(crate) fn another(mask: u64) -> u64 {
+    match mask & (1 << 40 | 0x0500_0005) {
+        // One bit of a few.
+        0 => mask & mask.wrapping_neg(),
+        far => far,
+    }
+}
 
 /// Every condition of every rule: arguments that meet it pass, and each argument that does not, kills.
 fn arguments_are_looked_at() {
@@ -411,13 +436,7 @@ fn arguments_are_looked_at() {
                 );
                 for argument in *alternative {
                     let mut bad = good;
-                    // A value that no alternative of any rule has.
-                    bad[usize::from(argument.index)] ^=
-                        argument.mask & 0x0500_0005 | argument.mask & (1 << 40);
-                    if argument.mask.count_ones() == 1 {
-                        bad[usize::from(argument.index)] =
-                            good[usize::from(argument.index)] ^ argument.mask;
-                    }
+                    bad[usize::from(argument.index)] ^= another(argument.mask);
                     assert_eq!(
                         verdict(rules, rule.number, bad, ARCH),
                         libc::SECCOMP_RET_KILL_PROCESS,

@@ -157,7 +157,10 @@ fn a_command_is_completed() {
     terminal.press("who\t");
     wait_for_row(&terminal, "jump> whoami |");
     terminal.press("\x15\t");
-    terminal.wait_for("connect  exit  help  mfa  sessions  targets  whoami", 1);
+    terminal.wait_for(
+        "connect  exit  help  mfa  sessions  ssh  targets  whoami",
+        1,
+    );
     wait_for_row(&terminal, "jump> |");
     // Names of commands are no question to jumpd.
     assert_eq!(terminal.jumpd.asked().len(), 2);

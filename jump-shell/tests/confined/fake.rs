@@ -1,5 +1,6 @@
 //! A jumpd that says what the test wants it to say.
 
+use crate::recorder::Recorder;
 use jump_proto::{
     Channel, Method, MfaUser, Reach, Reason, Reply, Request, Secret, SessionId, SessionInfo,
     TotpParams, Via,
@@ -32,6 +33,8 @@ type Mind = dyn Fn(&Request) -> Answer + Send + Sync;
 pub(crate) struct Fake {
     folder: TempDir,
     asked: Arc<Mutex<Vec<Request>>>,
+    /// What its recorder kept, and how it behaves.
+    pub(crate) recorder: Recorder,
 }
 
 impl Fake {
@@ -42,13 +45,22 @@ impl Fake {
 
     /// One that answers as `mind` says.
     pub(crate) fn new(mind: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), Recorder::default(), mind)
+    }
+
+    /// The same, where the folder is needed before, with a recorder.
+    pub(crate) fn within(
+        folder: TempDir,
+        recorder: Recorder,
+        mind: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         // Children that play an ordinary user must get here too.
         let public = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder.path(), public).unwrap();
         let fake = Self {
             folder,
             asked: Arc::default(),
+            recorder,
         };
         let listener = rustix::net::socket_with(
             AddressFamily::UNIX,
@@ -62,7 +74,8 @@ impl Fake {
         rustix::net::listen(&listener, 16).unwrap();
         let asked = Arc::clone(&fake.asked);
         let mind: Arc<Mind> = Arc::new(mind);
-        std::thread::spawn(move || serve(&listener, &asked, &mind));
+        let recorder = fake.recorder.clone();
+        std::thread::spawn(move || serve(&listener, &asked, &mind, &recorder));
         fake
     }
 
@@ -96,9 +109,15 @@ impl Fake {
     }
 }
 
-fn serve(listener: &OwnedFd, asked: &Arc<Mutex<Vec<Request>>>, mind: &Arc<Mind>) {
+fn serve(
+    listener: &OwnedFd,
+    asked: &Arc<Mutex<Vec<Request>>>,
+    mind: &Arc<Mind>,
+    recorder: &Recorder,
+) {
     while let Ok(connection) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
         let (asked, mind) = (Arc::clone(asked), Arc::clone(mind));
+        let recorder = recorder.clone();
         std::thread::spawn(move || {
             let channel = Channel::from(connection);
             while let Ok(Some(question)) = channel.recv::<Request>() {
@@ -108,7 +127,12 @@ fn serve(listener: &OwnedFd, asked: &Arc<Mutex<Vec<Request>>>, mind: &Arc<Mind>)
                     asked.lock().unwrap().push(question);
                 }
                 match answer {
-                    Answer::Say(reply) => channel.send(&reply).unwrap(),
+                    Answer::Say(reply @ Reply::Recording) => {
+                        channel.send(&reply).unwrap();
+                        return recorder.record(&OwnedFd::from(channel));
+                    }
+                    // A shell that ends does not wait for every answer.
+                    Answer::Say(reply) => drop(channel.send(&reply)),
                     Answer::Last(reply) => return channel.send(&reply).unwrap(),
                     Answer::Nothing => std::thread::sleep(Duration::from_secs(20)),
                 }
@@ -148,7 +172,10 @@ pub(crate) fn friendly(question: &Request) -> Reply {
                 message: "You have no session of that name; \"sessions\" lists yours.".into(),
             }
         }
-        Request::EndOwnSession { .. } | Request::ShellRefused { .. } => Reply::Done,
+        Request::Record { .. } | Request::RecordAgain { .. } => Reply::Recording,
+        Request::EndOwnSession { .. } | Request::ShellRefused { .. } | Request::HopEnded { .. } => {
+            Reply::Done
+        }
         Request::Ends | Request::Active => Reply::Ends {
             ends_ms: None,
             reason: None,

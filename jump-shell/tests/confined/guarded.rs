@@ -6,7 +6,9 @@
 
 use crate::Tests;
 use crate::fake::Fake;
+use crate::recorder::Recorder;
 use crate::shell::{ROLE as SHELL, Said, myself};
+use crate::target::reached;
 use jump_sys::process::{PidFd, read_memory};
 use jump_sys::seccomp::{Answer, Call, Listener, Notification, install_session_filter};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -31,6 +33,7 @@ pub(crate) fn tests() -> Tests {
     crate::tests![
         questions_pass_the_guard,
         an_allowed_connection_stands,
+        ssh_lives_in_a_session,
         a_refused_connection_is_one_sentence,
         without_a_guard_nothing_is_connected,
     ]
@@ -89,10 +92,18 @@ impl Guard {
         let socket = PidFd::open(call.tid)?.get_fd(connect.fd)?;
         match i32::from(u16::from_ne_bytes([address[0], address[1]])) {
             libc::AF_UNIX => {
-                let path = std::str::from_utf8(&address[2..])
-                    .unwrap()
-                    .trim_end_matches('\0');
-                assert_eq!(path, self.jumpd.to_str().unwrap());
+                // What stands behind its end says nothing (unix(7)).
+                let path = address[2..].split(|b| *b == 0).next().unwrap();
+                let path = std::str::from_utf8(path).unwrap();
+                // The C library's name service looks for a cache, and does without.
+                if path == "/var/run/nscd/socket" {
+                    return Ok(Answer::Errno(libc::EACCES));
+                }
+                let agent = self.jumpd.with_file_name("agent.sock");
+                assert!(
+                    path == self.jumpd.to_str().unwrap() || path == agent.to_str().unwrap(),
+                    "{path}"
+                );
                 rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
             }
             libc::AF_INET if u16::from_be_bytes([address[2], address[3]]) == self.port => {
@@ -173,6 +184,27 @@ fn an_allowed_connection_stands() {
         (said.status, said.out.as_str(), said.err.as_str()),
         (Some(0), "SSH-2.0-target", "")
     );
+}
+
+/// Under the session's filter, Landlock layer and guard, with everything of its own above them.
+fn ssh_lives_in_a_session() {
+    for record in [false, true] {
+        let (target, jumpd) = reached(record, Recorder::default(), |_, _| {});
+        let port = target.address.port();
+        let said = run_guarded(
+            &jumpd,
+            "ssh db1 echo out; echo err >&2; exit 3",
+            port,
+            usize::MAX,
+        );
+        assert_eq!(
+            (said.status, said.out.as_str(), said.err.as_str()),
+            (Some(3), "out\n", "err\n")
+        );
+        let said = run_guarded(&jumpd, "ssh db1 true", 0, usize::MAX);
+        assert_eq!((said.status, said.out.as_str()), (Some(255), ""));
+        assert!(said.err.contains("there is no connection"), "{}", said.err);
+    }
 }
 
 fn a_refused_connection_is_one_sentence() {

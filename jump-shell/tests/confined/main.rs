@@ -21,8 +21,13 @@ mod confinement;
 mod editing;
 mod fake;
 mod guarded;
+mod hop;
+mod hop_calls;
+mod recorded;
+mod recorder;
 mod relay;
 mod shell;
+mod target;
 mod terminal;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -47,6 +52,9 @@ fn main() -> ExitCode {
         confinement::tests(),
         editing::tests(),
         guarded::tests(),
+        hop::tests(),
+        hop_calls::tests(),
+        recorded::tests(),
         relay::tests(),
         terminal::tests(),
     ];

@@ -1,8 +1,9 @@
 //! A confined shell as a child process.
 
+use jump_shell::Places;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,21 @@ pub(crate) const ROLE: &str = "--as-shell";
 
 /// The child's whole life.
 pub(crate) fn child(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let socket = arguments.next().unwrap();
+    let socket = PathBuf::from(arguments.next().unwrap());
     jump_shell::run(
         std::iter::once("jump-shell".into()).chain(arguments),
-        Path::new(&socket),
+        &places(&socket),
     )
+}
+
+/// All that the shell needs is beside jumpd's socket.
+fn places(socket: &Path) -> Places {
+    let folder = socket.parent().unwrap();
+    Places {
+        socket: socket.to_owned(),
+        agent: folder.join("agent.sock"),
+        known_hosts: vec![folder.to_owned()],
+    }
 }
 
 /// This program.

@@ -2,13 +2,14 @@
 
 use crate::Tests;
 use crate::fake::{Answer, Fake, friendly};
-use crate::shell::{ROLE, wait_until};
+use crate::shell::ROLE;
 use jump_proto::{Reply, Request};
 use nix::pty::openpty;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 pub(crate) fn tests() -> Tests {
     crate::tests![
@@ -97,7 +98,15 @@ impl Terminal {
     }
 
     pub(crate) fn wait_for(&self, text: &str, times: usize) {
-        wait_until(text, || self.screen().matches(text).count() >= times);
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.screen().matches(text).count() < times {
+            let screen = self.screen();
+            assert!(
+                Instant::now() < end,
+                "waited in vain for {text:?}: {screen}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn status(mut self) -> Option<i32> {
@@ -172,15 +181,14 @@ fn a_hangup_ends_the_session() {
     // The reader of the screen has the terminal open as well.
     drop(keyboard);
     let pid = rustix::process::Pid::from_child(&child);
-    let shells = || {
-        let tasks = format!("/proc/{0}/task/{0}/children", pid.as_raw_nonzero());
-        std::fs::read_to_string(tasks).unwrap_or_default()
+    // setsid(1) forks where it must, and becomes the shell where it need not.
+    let is_shell = std::fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()))
+        .is_ok_and(|exe| exe == std::env::current_exe().unwrap());
+    let forked = jump_sys::process::children(pid.as_raw_nonzero().get()).unwrap();
+    let shell = match (is_shell, forked.first()) {
+        (false, Some(shell)) => rustix::process::Pid::from_raw(*shell).unwrap(),
+        _ => pid,
     };
-    let shell: i32 = shells()
-        .trim()
-        .parse()
-        .unwrap_or(pid.as_raw_nonzero().get());
-    let shell = rustix::process::Pid::from_raw(shell).unwrap();
     rustix::process::kill_process(shell, rustix::process::Signal::HUP).unwrap();
     assert_ne!(child.wait().unwrap().code(), Some(0));
 }

@@ -146,11 +146,71 @@ pub enum Fork {
 /// without their owners; `EAGAIN` when there are too many processes.
 pub fn fork() -> io::Result<Fork> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other("fork in a process of several threads"));
+        return Err(io::Error::other(SEVERAL_THREADS));
     }
+    fork_alone()
+}
+
+/// fork(2) for a process that closes the file system to itself (Landlock): where it looks for
+/// other threads is opened before.
+#[derive(Debug)]
+pub struct Forker {
+    /// `/proc/<pid>/task`, whose links are two and one for each thread (proc_task_getattr in the kernel's fs/proc/base.c).
+    tasks: std::fs::File,
+    pid: u32,
+}
+
+impl Forker {
+    /// Opens what [`Forker::fork`] looks at; of use to this process only, not to its children.
+    ///
+    /// # Errors
+    /// When there is no `/proc`.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            tasks: std::fs::File::open("/proc/self/task")?,
+            pid: std::process::id(),
+        })
+    }
+
+    /// As [`fork`].
+    ///
+    /// # Errors
+    /// As [`fork`], and in a child of the process that made this.
+    pub fn fork(&self) -> io::Result<Fork> {
+        use std::os::unix::fs::MetadataExt;
+        if self.pid != std::process::id() {
+            return Err(io::Error::other("fork for another process"));
+        }
+        if self.tasks.metadata()?.nlink() != 3 {
+            return Err(io::Error::other(SEVERAL_THREADS));
+        }
+        fork_alone()
+    }
+}
+
+const SEVERAL_THREADS: &str = "fork in a process of several threads";
+
+/// fork(2) in a process that was seen to have one thread.
+fn fork_alone() -> io::Result<Fork> {
     // SAFETY: the only thread calls, so the child has all of the parent's state.
     match check_int(unsafe { libc::fork() })? {
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_several_threads_is_not_forked() {
+        // The test itself runs in a thread beside the main one.
+        let forker = Forker::new().unwrap();
+        let other = std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(1)));
+        for refused in [forker.fork(), fork()] {
+            assert_eq!(refused.unwrap_err().to_string(), SEVERAL_THREADS);
+        }
+        other.join().unwrap();
     }
 }
