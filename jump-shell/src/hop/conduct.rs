@@ -1,9 +1,10 @@
 //! A hop from its question to its last word.
 
 use super::desk::Desk;
+use super::finish::Finish;
 use super::own_words::Failure;
 use super::recorder::{Lost, Recorder, Screen};
-use super::relay::{Finish, Parties, Relay};
+use super::relay::{Parties, Relay};
 use super::runner::{Order, Start};
 use super::{Hops, ShellEnds, Wish};
 use crate::clock::Clock;
@@ -212,35 +213,6 @@ impl End {
                 (Some(Reason::RecorderLost), Some(sentence))
             }
             Self::Finish(finish) => finish.told(host),
-        }
-    }
-}
-
-impl Finish {
-    fn told(self, host: &str) -> (Option<Reason>, Option<String>) {
-        match self {
-            Self::Ended { .. } => (None, Some(format!("{host}: ssh was ended by a signal."))),
-            Self::UserGone => (None, None),
-            Self::Lost(Lost::Told(text)) => (Some(Reason::RecorderLost), Some(shown(&text))),
-            Self::Lost(Lost::Silent) => (
-                Some(Reason::RecorderLost),
-                Some(format!(
-                    "{host}: the recorder does not answer any more, so the connection was ended."
-                )),
-            ),
-            Self::NotStarted(why) => (
-                Some(Reason::Internal),
-                Some(format!(
-                    "{host}: ssh cannot be started ({}); please tell the administrators.",
-                    shown(&why)
-                )),
-            ),
-            Self::RunnerGone => (
-                Some(Reason::Internal),
-                Some(format!(
-                    "{host}: ssh was ended by a fault of this jump server's; please tell the administrators."
-                )),
-            ),
         }
     }
 }

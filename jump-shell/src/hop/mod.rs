@@ -8,6 +8,7 @@
 mod arguments;
 mod conduct;
 mod desk;
+mod finish;
 mod output;
 mod own_words;
 mod recorder;
@@ -23,7 +24,7 @@ pub(crate) use wish::Wish;
 
 use jump_proto::Channel;
 use output::Sink;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The shell's ends of a hop.
 #[derive(Debug)]
@@ -44,6 +45,22 @@ pub(crate) enum ShellEnds {
         /// What it says by standard error.
         errors: OwnedFd,
     },
+}
+
+/// What ssh reads.
+#[derive(Debug)]
+enum Input<'a> {
+    Terminal(BorrowedFd<'a>),
+    Pipe(&'a mut Option<OwnedFd>),
+}
+
+impl Input<'_> {
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Terminal(master) => Some(*master),
+            Self::Pipe(pipe) => pipe.as_ref().map(AsFd::as_fd),
+        }
+    }
 }
 
 /// What the shell has of the runner, and of the user to whom it shows a hop.

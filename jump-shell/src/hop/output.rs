@@ -225,6 +225,20 @@ impl Output {
     }
 }
 
+/// `bytes` for a terminal that passes them on as they are: it needs a return at each line's end.
+pub(super) fn with_returns(bytes: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(bytes.len() * 2);
+    let mut last = 0;
+    for byte in bytes {
+        if *byte == b'\n' && last != b'\r' {
+            lines.push(b'\r');
+        }
+        lines.push(*byte);
+        last = *byte;
+    }
+    lines
+}
+
 fn at(number: u64) -> usize {
     // Less than SLOTS.
     usize::try_from(number % SLOTS).unwrap_or(0)

@@ -22,9 +22,6 @@ const PACKET: usize = 8 * 1024;
 /// Packets that may wait for an answer: all slots of output, and some signs of life and sizes.
 const WAITING: usize = 64;
 
-/// How long a recorder that asked to come again may still say what it has kept.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-
 /// How often its successor is looked for.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -54,11 +51,6 @@ enum Packet {
 #[derive(Debug)]
 enum Link {
     Open(OwnedFd),
-    /// It asked to come again, and may still say what it has kept.
-    Leaving {
-        last: OwnedFd,
-        until: Instant,
-    },
     /// Its successor is looked for.
     Away {
         next: Instant,
@@ -178,7 +170,6 @@ impl Recorder {
                 events.set(PollFlags::OUT, self.is_full);
                 Some((link.as_fd(), events))
             }
-            Link::Leaving { last, .. } => Some((last.as_fd(), PollFlags::IN)),
             Link::Asked(channel) => Some((channel.as_fd(), PollFlags::IN)),
             Link::Away { .. } | Link::Done => None,
         }
@@ -194,7 +185,6 @@ impl Recorder {
                         .map_or(sign, |due| sign.min(due + RECORDER_PATIENCE)),
                 )
             }
-            Link::Leaving { until, .. } => Some(*until),
             Link::Away { next } => Some(*next),
             Link::Asked(_) => Some(self.away + RECORDER_UPGRADE),
             Link::Done => None,
@@ -248,9 +238,8 @@ impl Recorder {
 
     /// Hears what the recorder says, where [`Recorder::awaited`] is ready.
     pub(super) fn hear(&mut self, output: &mut Output, now: Instant) -> Result<(), Lost> {
-        let (is_leaving, link) = match &self.link {
-            Link::Open(link) => (false, link),
-            Link::Leaving { last, .. } => (true, last),
+        let link = match &self.link {
+            Link::Open(link) => link,
             Link::Asked(_) => return self.answered(output, now),
             Link::Away { .. } | Link::Done => return Ok(()),
         };
@@ -266,12 +255,7 @@ impl Recorder {
             Err(_) => 0,
         };
         if count == 0 {
-            return if is_leaving {
-                self.link = Link::Away { next: now };
-                Ok(())
-            } else {
-                Err(Lost::Silent)
-            };
+            return Err(Lost::Silent);
         }
         match FromRecorder::get(&self.answer[..count]) {
             Ok(FromRecorder::Kept(count)) => self.kept(count, output, now),
@@ -281,7 +265,9 @@ impl Recorder {
             }
             Ok(FromRecorder::End(text)) => Err(Lost::Told(text)),
             Ok(FromRecorder::ComeAgain) => {
-                self.leave(now);
+                // It has said what it kept, and waits for this end to close.
+                self.away = now;
+                self.link = Link::Away { next: now };
                 Ok(())
             }
             Err(_) => Err(Lost::Silent),
@@ -321,18 +307,9 @@ impl Recorder {
         }
     }
 
-    fn leave(&mut self, now: Instant) {
-        let until = now + LAST_WORDS;
-        if let Link::Open(last) = std::mem::replace(&mut self.link, Link::Done) {
-            self.away = now;
-            self.link = Link::Leaving { last, until };
-        }
-    }
-
     /// Looks for the successor of a recorder that went.
     fn go_on(&mut self, now: Instant) -> Result<(), Lost> {
         match &self.link {
-            Link::Leaving { until, .. } if now >= *until => self.link = Link::Away { next: now },
             Link::Away { .. } | Link::Asked(_)
                 if now.saturating_duration_since(self.away) >= RECORDER_UPGRADE =>
             {

@@ -5,12 +5,13 @@
 //! of this shell's own stand between its pieces, never within one.
 
 use super::desk::Desk;
-use super::output::{Filled, Output, SLOT, Shown, Sink, Stream};
+use super::finish::Finish;
+use super::output::{Filled, Output, SLOT, Shown, Sink, Stream, with_returns};
 use super::own_words::{Failure, Gate};
-use super::recorder::{Lost, Recorder};
+use super::recorder::Recorder;
 use super::runner::{Order, Report};
 use super::watch::{Place, Ready, Watch};
-use super::{Hops, ShellEnds};
+use super::{Hops, Input, ShellEnds};
 use crate::print;
 use crate::terminal::Terminal;
 use crate::text::shown;
@@ -33,26 +34,6 @@ const END: Duration = Duration::from_secs(2);
 
 /// The number of the signal that tells of another size.
 const RESIZED: u32 = Signal::SIGWINCH as u32;
-
-/// How a hop ended.
-#[derive(Debug)]
-pub(super) enum Finish {
-    /// ssh ended.
-    Ended {
-        /// Its exit status; none where a signal ended it.
-        status: Option<u8>,
-        /// Why there was no login, where ssh said so.
-        failure: Option<Failure>,
-    },
-    /// There was no ssh; why, as the end of a sentence.
-    NotStarted(String),
-    /// The recorder is gone or said no, so ssh was ended.
-    Lost(Lost),
-    /// Nobody reads or types any more, so ssh was ended.
-    UserGone,
-    /// The runner is gone, and ssh with it.
-    RunnerGone,
-}
 
 /// Who takes part besides ssh.
 #[derive(Debug)]
@@ -93,22 +74,6 @@ pub(super) struct Relay<'a> {
     /// Everything was handed to the recorder, the end as well.
     is_told: bool,
     failure: Option<Failure>,
-}
-
-/// What ssh reads.
-#[derive(Debug)]
-enum Input<'a> {
-    Terminal(BorrowedFd<'a>),
-    Pipe(&'a mut Option<OwnedFd>),
-}
-
-impl Input<'_> {
-    fn file(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Terminal(master) => Some(*master),
-            Self::Pipe(pipe) => pipe.as_ref().map(AsFd::as_fd),
-        }
-    }
 }
 
 impl<'a> Relay<'a> {
@@ -230,11 +195,10 @@ impl<'a> Relay<'a> {
     }
 
     fn is_over(&self) -> bool {
-        let is_kept = |recorder: &Recorder| recorder.is_done();
         self.is_told
             && self.output.is_shown()
             && self.aside.is_empty()
-            && self.parties.recorder.as_ref().is_none_or(is_kept)
+            && self.parties.recorder.as_ref().is_none_or(Recorder::is_done)
     }
 
     fn pass_typed(&mut self) {
@@ -460,15 +424,7 @@ impl<'a> Relay<'a> {
         if self.parties.terminal.is_none() {
             return self.output.put(bytes, Stream::Errors);
         }
-        let mut lines = Vec::with_capacity(bytes.len() * 2);
-        let mut last = 0;
-        for byte in bytes {
-            if *byte == b'\n' && last != b'\r' {
-                lines.push(b'\r');
-            }
-            lines.push(*byte);
-            last = *byte;
-        }
+        let lines = with_returns(bytes);
         self.output.put(&lines, Stream::Out);
     }
 
