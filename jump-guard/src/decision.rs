@@ -16,10 +16,10 @@ use jump_sys::seccomp::{Answer, Call, Connect, Foreign, Notification, Row};
 use jump_sys::socket::{self, Kind, RawAddress};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{UnixAddr, bind, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use std::net::{SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -243,11 +243,18 @@ impl Question {
             }
             _ => return Some(Answer::Errno(libc::EINVAL)),
         };
-        match access(&guard.places, self.kind, path, || {
-            is_shell(guard, self.tgid)
-        }) {
+        match access(&guard.places, self.kind, path, || program(guard, self.tgid)) {
             // What program a task runs was read from its number: it must still wait.
-            Access::Connect(_) if !guard.listener.id_valid(call.id) => None,
+            Access::Connect(_) | Access::ConnectNamed(_) if !guard.listener.id_valid(call.id) => {
+                None
+            }
+            Access::ConnectNamed(path) => {
+                if let Err(errno) = name_process(self.socket.as_fd(), self.tgid) {
+                    return Some(Answer::Errno(errno as i32));
+                }
+                let raw = RawAddress::unix(&path)?;
+                connect::once(guard, call, self.socket.as_fd(), &raw)
+            }
             Access::Connect(path) => {
                 if self.kind.kind == libc::SOCK_DGRAM {
                     hurry_log_lines(self.socket.as_fd());
@@ -292,10 +299,10 @@ impl Question {
         if guard.connects.completed_before(cookie, to) {
             return Some(Answer::Return(0));
         }
-        let via = if is_shell(guard, self.tgid) {
-            Via::Shell
-        } else {
-            Via::Forward
+        let (via, hop) = match program(guard, self.tgid) {
+            Some(Program::Shell) => (Via::Shell, false),
+            Some(Program::Ssh) => (Via::Shell, true),
+            None => (Via::Forward, false),
         };
         if !guard.listener.id_valid(call.id) {
             return None;
@@ -309,7 +316,7 @@ impl Question {
             via,
             cookie,
             pid: self.tgid,
-            hop: false,
+            hop,
         });
         match ask(guard, &question) {
             Ok(Reply::Judged { allowed: true, .. }) => {}
@@ -389,8 +396,34 @@ pub(crate) fn identity(program: &Path) -> Option<(u64, u64)> {
         .map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Whether the process runs jump-shell: the one of now, or the one from before an upgrade.
-fn is_shell(guard: &Guard, tgid: i32) -> bool {
+/// A program of a session that is told apart from sshd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// jump-shell.
+    Shell,
+    /// The OpenSSH client of a hop: nothing else in a session starts it.
+    Ssh,
+}
+
+/// Which program the process runs: the one of now, or the one from before an upgrade.
+fn program(guard: &Guard, tgid: i32) -> Option<Program> {
     let runs = identity(Path::new(&format!("/proc/{tgid}/exe")));
-    runs.is_some() && (runs == guard.shell || runs == identity(&guard.places.shell))
+    let is = |before: Option<(u64, u64)>, path: &Path| {
+        runs.is_some() && (runs == before || runs == identity(path))
+    };
+    if is(guard.shell, &guard.places.shell) {
+        Some(Program::Shell)
+    } else if is(guard.ssh, &guard.places.ssh) {
+        Some(Program::Ssh)
+    } else {
+        None
+    }
+}
+
+/// Gives the socket the name by which jumpd knows for which process the guard connects it
+/// ([`jump_proto::agent_name`]). A socket that has a name is refused: it is not for us to believe.
+fn name_process(socket: BorrowedFd<'_>, tgid: i32) -> Result<(), Errno> {
+    let name = jump_proto::agent_name(tgid, socket::cookie(socket).map_err(|_| Errno::EACCES)?);
+    let address = UnixAddr::new_abstract(name.as_bytes())?;
+    bind(socket.as_raw_fd(), &address)
 }

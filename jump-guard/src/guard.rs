@@ -73,6 +73,8 @@ pub(crate) struct Guard {
     pub(crate) cuts: Cuts,
     /// Device and inode of jump-shell when the session began: still its own after an upgrade.
     pub(crate) shell: Option<(u64, u64)>,
+    /// The same of the OpenSSH client.
+    pub(crate) ssh: Option<(u64, u64)>,
     sandbox: String,
     ends: Deadline,
     ending: Mutex<Option<&'static str>>,
@@ -104,6 +106,7 @@ impl Guard {
             session: post.session,
             waitkill: post.waitkill,
             shell: decision::identity(&places.shell),
+            ssh: decision::identity(&places.ssh),
             places,
             listener: post.listener,
             connects: Connects::default(),

@@ -10,8 +10,12 @@ pub struct Places {
     pub jumpd: PathBuf,
     /// The socket on which jumpd serves jump-shell.
     pub shell_socket: PathBuf,
+    /// The socket on which jumpd serves the ssh of a hop.
+    pub agent_socket: PathBuf,
     /// The program whose connections count as `via = "shell"`.
     pub shell: PathBuf,
+    /// The OpenSSH client that hops run.
+    pub ssh: PathBuf,
     /// syslog's socket by every name it is connected to by; the first is the one connected.
     pub log: Vec<PathBuf>,
 }
@@ -21,7 +25,9 @@ impl Default for Places {
         Self {
             jumpd: paths::JUMPD_SOCKET.into(),
             shell_socket: paths::SHELL_SOCKET.into(),
+            agent_socket: paths::AGENT_SOCKET.into(),
             shell: paths::SHELL.into(),
+            ssh: paths::SSH.into(),
             // The first is where systemd's link /dev/log leads: it is there also
             // when the guard has a /dev of its own.
             log: vec!["/run/systemd/journal/dev-log".into(), "/dev/log".into()],

@@ -2,13 +2,14 @@
 //!
 //! A connection that the guard makes carries the guard's identity
 //! (`SO_PEERCRED`), so it makes two kinds only: to jumpd, which knows that a
-//! guard speaks for its session, and of datagram sockets to syslog, where the
-//! sender's identity is taken at each send. All others are refused: whatever
+//! guard speaks for its session (and, of ssh, for which process of it), and of
+//! datagram sockets to syslog, where the sender's identity is taken at each send. All others are refused: whatever
 //! listens on the host was not written to serve the users of a jump server.
 
+use crate::decision::Program;
 use crate::places::Places;
 use jump_sys::socket::Kind;
-use nix::libc::{SOCK_DGRAM, SOCK_SEQPACKET};
+use nix::libc::{SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
 use std::path::{Path, PathBuf};
 
 /// What becomes of a connect to a path.
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Access {
     /// The guard connects the socket to this path.
     Connect(PathBuf),
+    /// The guard connects the socket to this path, with the asking process's name on it.
+    ConnectNamed(PathBuf),
     /// It is refused, and said so.
     Refuse,
     /// It is refused; the C library asks there on its own and has another way.
@@ -27,10 +30,14 @@ pub(crate) fn access(
     places: &Places,
     kind: Kind,
     path: &Path,
-    is_shell: impl Fn() -> bool,
+    runs: impl Fn() -> Option<Program>,
 ) -> Access {
-    if kind.kind == SOCK_SEQPACKET && path == places.shell_socket && is_shell() {
+    if kind.kind == SOCK_SEQPACKET && path == places.shell_socket && runs() == Some(Program::Shell)
+    {
         return Access::Connect(places.shell_socket.clone());
+    }
+    if kind.kind == SOCK_STREAM && path == places.agent_socket && runs() == Some(Program::Ssh) {
+        return Access::ConnectNamed(places.agent_socket.clone());
     }
     if kind.kind == SOCK_DGRAM && places.log.iter().any(|log| log == path) {
         // Never the path as the task spelled it: its meaning is the task's.
@@ -59,9 +66,10 @@ pub(crate) fn access(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::libc::{AF_UNIX, SOCK_STREAM};
+    use nix::libc::AF_UNIX;
 
-    fn decide(kind: i32, path: &str, is_shell: bool) -> Access {
+    fn decide(kind: i32, path: &str, runs: impl Into<Option<Program>>) -> Access {
+        let runs = runs.into();
         let places = Places {
             log: vec!["/dev/null".into(), "/dev/log".into()],
             ..Places::default()
@@ -74,7 +82,7 @@ mod tests {
                 protocol: 0,
             },
             Path::new(path),
-            || is_shell,
+            || runs,
         )
     }
 
@@ -82,38 +90,52 @@ mod tests {
     fn only_jump_shell_reaches_its_socket() {
         let socket = jump_proto::paths::SHELL_SOCKET;
         assert_eq!(
-            decide(SOCK_SEQPACKET, socket, true),
+            decide(SOCK_SEQPACKET, socket, Program::Shell),
             Access::Connect(socket.into())
         );
-        assert_eq!(decide(SOCK_SEQPACKET, socket, false), Access::Refuse);
-        assert_eq!(decide(SOCK_STREAM, socket, true), Access::Refuse);
+        assert_eq!(decide(SOCK_SEQPACKET, socket, None), Access::Refuse);
+        assert_eq!(decide(SOCK_SEQPACKET, socket, Program::Ssh), Access::Refuse);
+        assert_eq!(decide(SOCK_STREAM, socket, Program::Shell), Access::Refuse);
+    }
+
+    #[test]
+    fn only_ssh_reaches_the_agent_and_says_who_it_is() {
+        let socket = jump_proto::paths::AGENT_SOCKET;
+        assert_eq!(
+            decide(SOCK_STREAM, socket, Program::Ssh),
+            Access::ConnectNamed(socket.into())
+        );
+        assert_eq!(decide(SOCK_STREAM, socket, Program::Shell), Access::Refuse);
+        assert_eq!(decide(SOCK_STREAM, socket, None), Access::Refuse);
+        assert_eq!(decide(SOCK_SEQPACKET, socket, Program::Ssh), Access::Refuse);
+        assert_eq!(decide(SOCK_DGRAM, socket, Program::Ssh), Access::Refuse);
     }
 
     #[test]
     fn syslog_is_reached_by_datagrams_whatever_name_is_used() {
         assert_eq!(
-            decide(SOCK_DGRAM, "/dev/log", false),
+            decide(SOCK_DGRAM, "/dev/log", None),
             Access::Connect("/dev/null".into())
         );
-        assert_eq!(decide(SOCK_STREAM, "/dev/log", false), Access::Refuse);
+        assert_eq!(decide(SOCK_STREAM, "/dev/log", None), Access::Refuse);
     }
 
     #[test]
     fn everything_else_is_refused() {
         assert_eq!(
-            decide(SOCK_STREAM, "/run/docker.sock", true),
+            decide(SOCK_STREAM, "/run/docker.sock", Program::Shell),
             Access::Refuse
         );
         assert_eq!(
-            decide(SOCK_SEQPACKET, "/run/jump/jumpd.sock", true),
+            decide(SOCK_SEQPACKET, "/run/jump/jumpd.sock", Program::Shell),
             Access::Refuse
         );
         assert_eq!(
-            decide(SOCK_DGRAM, "/run/systemd/journal/socket", true),
+            decide(SOCK_DGRAM, "/run/systemd/journal/socket", Program::Shell),
             Access::RefuseQuietly
         );
         assert_eq!(
-            decide(SOCK_STREAM, "/var/run/nscd/socket", true),
+            decide(SOCK_STREAM, "/var/run/nscd/socket", Program::Shell),
             Access::RefuseQuietly
         );
     }

@@ -77,6 +77,9 @@ pub enum Command {
         /// Which way: forward (-J, -W, -L, -D) or shell
         #[arg(long, default_value = "forward", value_parser = via)]
         via: Via,
+        /// As whom at the target: asks about a hop (`ssh NAME@HOST` in the restricted shell)
+        #[arg(long, value_name = "NAME", conflicts_with = "via")]
+        login: Option<String>,
         /// With which second factor: totp, recovery or security-key; whichever brings furthest unless given
         #[arg(long, value_name = "METHOD", value_parser = method)]
         mfa: Option<Method>,
@@ -121,6 +124,9 @@ pub enum Command {
         #[arg(long, value_name = "USER")]
         replace: Vec<String>,
     },
+    /// The user CA that hops from the restricted shell log in with
+    #[command(subcommand)]
+    Ca(Ca),
     /// Live sessions
     Sessions {
         /// What about them; `list` unless given
@@ -148,6 +154,21 @@ pub enum Command {
     },
     /// Say whether everything on this host is as it should be
     Doctor,
+}
+
+/// The user CA.
+#[derive(Debug, Subcommand)]
+pub enum Ca {
+    /// Make its key, once
+    Init,
+    /// Print its public keys and how a target trusts them
+    Show,
+    /// Make the next key, which targets must trust before it signs
+    Rotate {
+        /// Sign with the next key from now on
+        #[arg(long)]
+        finish: bool,
+    },
 }
 
 /// Second factors.

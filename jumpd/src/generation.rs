@@ -11,6 +11,7 @@
 use crate::accounts;
 use crate::host;
 use crate::keys;
+use crate::known_hosts;
 use jump_policy::Policy;
 use jump_proto::policy_file::{self, Links};
 use jump_proto::{Reason, paths};
@@ -158,17 +159,19 @@ impl Store {
             report: e.to_string(),
         })?;
         let keys = keys::compile(&policy, &jiff::tz::TimeZone::system());
-        let number = self.write(text, &index, &keys).map_err(|e| Rejection {
-            reason: Reason::NotPersisted,
-            report: format!("the new generation cannot be written: {e}"),
-        })?;
+        let number = self
+            .write(text, &policy, &index, &keys)
+            .map_err(|e| Rejection {
+                reason: Reason::NotPersisted,
+                report: format!("the new generation cannot be written: {e}"),
+            })?;
         Ok(Generation {
             number,
             policy: Arc::new(policy),
         })
     }
 
-    fn write(&self, text: &str, index: &[u8], keys: &str) -> io::Result<u64> {
+    fn write(&self, text: &str, policy: &Policy, index: &[u8], keys: &str) -> io::Result<u64> {
         let generations = self.generations();
         let number = self.numbers()?.last().copied().unwrap_or(0) + 1;
         let temporary = generations.join(format!("{number}.new"));
@@ -190,6 +193,7 @@ impl Store {
         sync_directory(&temporary)?;
         std::fs::rename(&temporary, generations.join(number.to_string()))?;
         sync_directory(&generations)?;
+        self.publish_known_hosts(policy)?;
         self.publish_files(index, keys.as_bytes())?;
         let link = self.root.join("current.new");
         match std::fs::remove_file(&link) {
@@ -201,6 +205,14 @@ impl Store {
         sync_directory(&self.root)?;
         self.forget_old();
         Ok(number)
+    }
+
+    /// Publishes the host keys that the policy gives.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(crate) fn publish_known_hosts(&self, policy: &Policy) -> io::Result<()> {
+        known_hosts::publish(&self.root.join("known_hosts"), policy)
     }
 
     /// Replaces what others read. Everything that can fail for want of space
@@ -240,6 +252,7 @@ impl Store {
     /// Makes what others read that of the generation in force again, where it
     /// differs: after a publication that failed half-way, or a hand that slipped.
     pub(crate) fn republish(&self, generation: &Generation) -> io::Result<()> {
+        self.publish_known_hosts(&generation.policy)?;
         // Compiled anew: a copy on disk may be as damaged as what it is to replace.
         let index = accounts::compile(&generation.policy).map_err(io::Error::other)?;
         let keys = keys::compile(&generation.policy, &jiff::tz::TimeZone::system());

@@ -4,8 +4,6 @@
 //! hops that go on. Of their recordings it knows none until the shell goes on
 //! with them: whoever does not, in time, loses the hop's connection.
 
-#![allow(dead_code, reason = "hops are opened and recorded from here on")]
-
 use crate::sessions::{Asker, Session};
 use crate::state::{Jumpd, boot_ms, elapsed_ms, now_ms};
 use jump_audit::{Event, Kind};
@@ -153,6 +151,13 @@ pub(crate) struct HopFacts {
     pub(crate) hop: Hop,
 }
 
+impl HopFacts {
+    /// When the session was opened, milliseconds since boot.
+    pub(crate) fn opened_boot_ms(&self) -> i64 {
+        self.asker.opened_boot_ms()
+    }
+}
+
 impl Session {
     /// Takes a hop into the books.
     ///
@@ -209,17 +214,6 @@ impl Session {
 }
 
 impl Jumpd {
-    /// A hop of this session's.
-    pub(crate) fn hop_facts(&self, session: &SessionId, hop: &HopId) -> Option<HopFacts> {
-        let sessions = self.sessions();
-        let session = sessions.get(session).filter(|s| s.ending.is_none())?;
-        let hop = session.hops.get(hop)?.clone();
-        Some(HopFacts {
-            asker: session.asker(),
-            hop,
-        })
-    }
-
     /// A recorder has the hop from now on: its connection may be made, and goes on. `None` when the
     /// session has no such hop, or another recorder has it.
     pub(crate) fn recording_begins(&self, session: &SessionId, hop: &HopId) -> Option<HopFacts> {

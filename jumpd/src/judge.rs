@@ -1,6 +1,7 @@
 //! What a session's guard asks: its post, each connect(2), and the end.
 
 use crate::endings::end;
+use crate::hop_judge::{Purpose, may_carry, waiting_hop};
 use crate::limits;
 use crate::names::is_resolver;
 use crate::rejudge::push_cuts;
@@ -197,11 +198,16 @@ impl Jumpd {
             let Some(policy) = self.policy() else {
                 return self.deny_forward(&asker, destination, request.via, Reason::NoRule, None);
             };
-            match self.decide(&policy, &asker, destination, request.via) {
+            let Some(purpose) = self.purpose_of(request, destination) else {
+                let reason = Reason::WrongVia;
+                return self.deny_forward(&asker, destination, Via::Shell, reason, None);
+            };
+            match self.decide(&policy, &asker, destination, &purpose) {
                 Decision::Allow {
                     rule,
                     target,
                     until,
+                    record,
                     ..
                 } => {
                     let flow = Flow {
@@ -210,8 +216,9 @@ impl Jumpd {
                         rule,
                         since_ms: now_ms(),
                         since_boot_ms: boot_ms(),
-                        via: request.via,
-                        hop: None,
+                        via: purpose.via(),
+                        hop: purpose.hop().cloned(),
+                        pid: request.pid,
                         cut: None,
                         until_ms: until.map(Timestamp::as_millisecond),
                         revoked: None,
@@ -220,7 +227,9 @@ impl Jumpd {
                         asked_boot_ms: boot_ms(),
                         missed_since: None,
                     };
-                    if let Some(answer) = self.allow_forward(&policy, &asker, request, flow) {
+                    if let Some(answer) =
+                        self.allow_forward(&policy, &asker, request, (&purpose, record), flow)
+                    {
                         return answer;
                     }
                 }
@@ -228,13 +237,22 @@ impl Jumpd {
                     return self.deny_forward(
                         &asker,
                         destination,
-                        request.via,
+                        purpose.via(),
                         reason,
                         rule.as_deref(),
                     );
                 }
             }
         }
+    }
+
+    /// What is asked for; `None` for ssh that has no hop to this place.
+    fn purpose_of(&self, request: &JudgeRequest, destination: SocketAddr) -> Option<Purpose> {
+        if !request.hop {
+            return Some(Purpose::Plain(request.via));
+        }
+        let sessions = self.sessions();
+        waiting_hop(sessions.get(&request.session)?, destination, request)
     }
 
     /// The one place where jumpd asks the policy about a destination, for guard, shell and explain alike.
@@ -279,10 +297,10 @@ impl Jumpd {
         policy: &Policy,
         asker: &Asker,
         destination: SocketAddr,
-        via: Via,
+        purpose: &Purpose,
     ) -> Decision {
         let to = Destination::Address(destination.ip(), destination.port());
-        let ask = || self.session_decision(policy, asker, &to, via);
+        let ask = || self.purpose_decision(policy, asker, &to, purpose);
         match ask() {
             Decision::Deny {
                 reason: Reason::NoTarget | Reason::NoRule,
@@ -341,30 +359,26 @@ impl Jumpd {
         policy: &Arc<Policy>,
         asker: &Asker,
         request: &JudgeRequest,
+        purpose: (&Purpose, bool),
         flow: Flow,
     ) -> Option<(bool, Reason)> {
+        let via = flow.via;
         let mut event = asker
             .event(Kind::ForwardAllowed)
             .success()
             .reason(Reason::RuleAllow)
             .destination(flow.destination)
-            .via(request.via)
+            .via(via)
             .rule(&flow.rule);
         if let Some(name) = &flow.name {
             event = event.destination_name(name);
         }
         let (destination, rule) = (flow.destination, flow.rule.clone());
-        match self.book(policy, request, flow) {
+        match self.book(policy, request, purpose, flow) {
             Booked::Yes => {}
             Booked::Answered(true, reason) => return Some((true, reason)),
             Booked::Answered(false, reason) => {
-                return Some(self.deny_forward(
-                    asker,
-                    destination,
-                    request.via,
-                    reason,
-                    Some(&rule),
-                ));
+                return Some(self.deny_forward(asker, destination, via, reason, Some(&rule)));
             }
             Booked::PolicyChanged => return None,
         }
@@ -376,7 +390,13 @@ impl Jumpd {
     }
 
     /// Writes a connection into the session's books.
-    fn book(&self, policy: &Arc<Policy>, request: &JudgeRequest, flow: Flow) -> Booked {
+    fn book(
+        &self,
+        policy: &Arc<Policy>,
+        request: &JudgeRequest,
+        (purpose, record): (&Purpose, bool),
+        flow: Flow,
+    ) -> Booked {
         let limits = policy.session();
         let many = |session: &Session| {
             let connecting = session.flows.values().filter(|f| !f.established).count();
@@ -397,13 +417,16 @@ impl Jumpd {
         else {
             return Booked::Answered(false, Reason::NoSession);
         };
+        if let Err(reason) = may_carry(session, purpose, request.cookie, record) {
+            return Booked::Answered(false, reason);
+        }
         if let Some(known) = session.flows.get_mut(&request.cookie) {
             known.asked_boot_ms = boot_ms();
             known.missed_since = None;
             // The same call once more, or a socket that is connected elsewhere.
             return if known.revoked.is_some() {
                 Booked::Answered(false, Reason::PolicyChanged)
-            } else if known.destination == flow.destination {
+            } else if known.destination == flow.destination && known.hop == flow.hop {
                 Booked::Answered(true, Reason::RuleAllow)
             } else {
                 Booked::Answered(false, Reason::BadProtocol)
@@ -522,7 +545,7 @@ enum Booked {
 }
 
 /// A rule that records grants no plain connection.
-fn recorded_only(decision: Decision) -> Decision {
+pub(crate) fn recorded_only(decision: Decision) -> Decision {
     match decision {
         Decision::Allow {
             record: true,

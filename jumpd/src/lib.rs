@@ -10,20 +10,25 @@
 
 pub mod accounts;
 mod activity;
+mod agent;
 #[cfg(test)]
 mod agreement;
 pub mod asked;
 mod backup;
+mod ca;
 mod connection;
 mod egress;
 mod endings;
 mod factor;
 mod flows;
 mod generation;
+mod hop_judge;
+mod hop_open;
 mod hops;
 mod host;
 mod judge;
 pub mod keys;
+mod known_hosts;
 mod limits;
 mod login;
 mod methods;

@@ -222,7 +222,7 @@ impl Resolver {
         }
     }
 
-    fn own(&self) -> Option<Vec<IpAddr>> {
+    pub(crate) fn own(&self) -> Option<Vec<IpAddr>> {
         if let Some((at, own)) = &self.cache().own
             && at.elapsed() < OWN_FRESH
         {

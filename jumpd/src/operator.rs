@@ -164,14 +164,24 @@ impl Jumpd {
             None => sources(&policy, &who),
         };
         let ask_with = |factors: &[Option<Method>], at| {
-            let ask = |(mfa, from): (Option<Method>, IpAddr), to: &Destination| {
-                self.decision(&policy, &who.with(mfa), from, to, ask.via, at)
-            };
+            let question =
+                |(mfa, from): (Option<Method>, IpAddr), to: &Destination| match &ask.login {
+                    Some(login) => policy.judge_hop(
+                        &who.with(mfa),
+                        from,
+                        to,
+                        Some(login),
+                        None,
+                        at,
+                        self.names.as_ref(),
+                    ),
+                    None => self.decision(&policy, &who.with(mfa), from, to, ask.via, at),
+                };
             let askers: Vec<_> = sources
                 .iter()
                 .flat_map(|from| factors.iter().map(|mfa| (*mfa, *from)))
                 .collect();
-            Combined::of(&askers, &destinations, ask)
+            Combined::of(&askers, &destinations, question)
         };
         let ask_at = |at| ask_with(&factors, at);
         let Some(now) = ask_at(at) else {
@@ -206,6 +216,7 @@ impl Jumpd {
             allowed: decision.is_allow(),
             reason: decision.reason(),
             rule: decision.rule().map(str::to_owned),
+            record: matches!(decision, Decision::Allow { record: true, .. }),
             changes_ms: changes.and_then(milliseconds_up),
             addresses,
             policy: policy.hash().to_owned(),

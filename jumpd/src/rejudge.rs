@@ -4,6 +4,7 @@
 //! the connections that are no longer allowed are cut.
 
 use crate::endings::end;
+use crate::hop_judge::Purpose;
 use crate::login::session_end;
 use crate::sessions::{Asker, Flow, Session};
 use crate::state::{Jumpd, boot_ms, complain, now_ms};
@@ -23,6 +24,8 @@ struct Question {
     asker: Asker,
     cookie: u64,
     flow: Flow,
+    /// Absent when the hop that it is for is over.
+    purpose: Option<Purpose>,
 }
 
 /// Whether a connection that is to be cut is still there, and should not be.
@@ -213,6 +216,7 @@ impl Jumpd {
                         asker: session.asker(),
                         cookie: *cookie,
                         flow: flow.clone(),
+                        purpose: Purpose::of(flow, session),
                     })
             })
             .collect()
@@ -228,7 +232,15 @@ impl Jumpd {
             question.flow.destination.ip(),
             question.flow.destination.port(),
         );
-        self.session_decision(policy, &question.asker, &to, question.flow.via)
+        match &question.purpose {
+            Some(purpose) => self.purpose_decision(policy, &question.asker, &to, purpose),
+            None => Decision::Deny {
+                reason: Reason::WrongVia,
+                rule: None,
+                until: None,
+                opens: None,
+            },
+        }
     }
 
     fn take_answer(&self, policy: &Arc<Policy>, question: &Question, decision: &Decision) {

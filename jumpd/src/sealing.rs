@@ -12,11 +12,16 @@ use std::path::PathBuf;
 /// Where systemd puts a service's credentials (systemd.exec(5)).
 const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
+/// The keys that systemd handed over.
+pub(crate) fn keys() -> KeyRing {
+    std::env::var_os(DIRECTORY)
+        .map(|directory| PathBuf::from(directory).join(paths::MFA_KEYS_NAME))
+        .map_or_else(KeyRing::none, |file| read(&file))
+}
+
 /// The store of second factors in `state`, with the keys that systemd handed over.
 pub(crate) fn open(state: &str) -> Result<FileStore, StoreError> {
-    let keys = std::env::var_os(DIRECTORY)
-        .map(|directory| PathBuf::from(directory).join(paths::MFA_KEYS_NAME))
-        .map_or_else(KeyRing::none, |file| read(&file));
+    let keys = keys();
     let sealed = !keys.is_empty();
     let store = FileStore::open(state, keys)?;
     if !sealed {
@@ -71,10 +76,21 @@ impl Jumpd {
 
     /// Seals every record with the first of these keys. Whoever logs in meanwhile notices nothing.
     pub(crate) fn mfa_rekey(&self, keys: &Secret) -> Reply {
-        let keys = match KeyRing::parse(keys.expose()) {
-            Ok(keys) => keys,
-            Err(e) => return refused(Reason::Internal, format!("what was sent {e}")),
+        let read = || KeyRing::parse(keys.expose());
+        let (keys, for_the_ca) = match (read(), read()) {
+            (Ok(keys), Ok(again)) => (keys, again),
+            (Err(e), _) | (_, Err(e)) => {
+                return refused(Reason::Internal, format!("what was sent {e}"));
+            }
         };
+        // First, since the old key goes once every second factor is sealed anew.
+        if let Err(e) = self.ca.rekey(for_the_ca) {
+            complain(&format!("rekey: the user CA: {e}"));
+            return refused(
+                e.reason(),
+                format!("the user CA could not be sealed anew: {e}; nothing has a new key"),
+            );
+        }
         match self.second_factors.rekey(keys) {
             Ok(done) => {
                 let detail = format!("records of second factors have a new key: {}", done.sealed);

@@ -1,5 +1,7 @@
 //! Sockets, threads, and who may ask what.
 
+use crate::agent;
+use crate::ca::Ca;
 use crate::endings;
 use crate::flows;
 use crate::generation::Store;
@@ -23,9 +25,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Names of the sockets in `jumpd.socket` and `jumpd-shell.socket` (`FileDescriptorName=`, systemd.socket(5)).
+/// Names of the sockets in `jumpd.socket`, `jumpd-shell.socket` and `jumpd-agent.socket` (`FileDescriptorName=`, systemd.socket(5)).
 const JUMPD: &str = "jumpd";
 const SHELL: &str = "shell";
+const AGENT: &str = "agent";
 
 /// Connections served at once; beyond, a connection is closed and its asker denies.
 const MOST_CONNECTIONS: usize = 8192;
@@ -39,6 +42,7 @@ const STACK: usize = 512 * 1024;
 enum Door {
     Jumpd,
     Shell,
+    Agent,
 }
 
 /// Runs the daemon until it is stopped.
@@ -63,6 +67,7 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
         match name.as_str() {
             JUMPD => doors.push((Door::Jumpd, fd)),
             SHELL => doors.push((Door::Shell, fd)),
+            AGENT => doors.push((Door::Agent, fd)),
             flows::STORED => ends = Some(fd),
             other => complain(&format!(
                 "systemd passed a socket named {other:?}, which is not mine"
@@ -98,11 +103,15 @@ fn start() -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
         generation,
         Sessions::load(state)?,
         Box::new(sealing::open(paths::STATE)?),
+        Ca::open(Path::new(paths::CA), sealing::keys()),
         Remembered::load(state)?,
         Journal::open(&state.join("audit.chain")),
     ));
     if let Some(policy) = jumpd.policy() {
         jumpd.warm_names(&policy);
+        if let Err(e) = store.publish_known_hosts(&policy) {
+            complain(&format!("host keys of targets cannot be published: {e}"));
+        }
     }
     jumpd.resume();
     flows::follow(Arc::clone(&jumpd), ends)?;
@@ -196,6 +205,11 @@ impl Server {
             Door::Jumpd if peer.uid == 0 => self.serve_root(&channel, peer),
             Door::Jumpd if peer.uid == self.guard_uid => self.serve_guard(channel, peer),
             Door::Shell if peer.uid == self.guard_uid => self.serve_shell(&channel, peer),
+            Door::Agent if peer.uid == self.guard_uid => self.serve_agent(channel, peer),
+            Door::Agent => {
+                complain(&format!("a connection of uid {} was refused", peer.uid));
+                Ok(())
+            }
             _ => {
                 complain(&format!("a connection of uid {} was refused", peer.uid));
                 channel.send(&refused(Reason::Internal, "not for this user"))
@@ -279,6 +293,9 @@ impl Server {
             } => jumpd.mfa_import(&record, recovery_codes, &replace),
             Request::MfaRekey { keys } => jumpd.mfa_rekey(&keys),
             Request::RecordingsPrune { dry_run } => jumpd.prune_recordings(dry_run),
+            Request::CaInit => jumpd.ca_init(),
+            Request::CaShow => jumpd.ca_show(),
+            Request::CaRotate { finish } => jumpd.ca_rotate(finish),
             Request::Session { session } => jumpd.show_session(&session),
             Request::Kill { session } => jumpd.kill(&session),
             _ => refused(Reason::Internal, "not a request of root's"),
@@ -370,5 +387,14 @@ impl Server {
             channel.send(&self.jumpd.answer_shell(&session, request))?;
         }
         Ok(())
+    }
+
+    /// ssh of a hop, until it has logged in.
+    fn serve_agent(&self, channel: Channel, peer: PeerCredentials) -> Result<(), ChannelError> {
+        let Some(session) = self.jumpd.attested(peer.pid) else {
+            complain("ssh of a session that is not known asked for a key");
+            return Ok(());
+        };
+        Ok(agent::serve(&self.jumpd, channel.into(), &session)?)
     }
 }

@@ -45,6 +45,9 @@ pub(crate) struct Flow {
     /// The hop of jump-shell's that it carries, if it is one's.
     #[serde(default)]
     pub(crate) hop: Option<HopId>,
+    /// The process that asked for it.
+    #[serde(default)]
+    pub(crate) pid: i32,
     /// Payload bytes sent and received, told by the guard before it reset the connection.
     #[serde(default)]
     pub(crate) cut: Option<(u64, u64)>,
@@ -286,6 +289,11 @@ impl Asker {
         Timestamp::from_millisecond(now.as_millisecond().saturating_sub(age)).unwrap_or(now)
     }
 
+    /// When it was opened, milliseconds since boot.
+    pub(crate) fn opened_boot_ms(&self) -> i64 {
+        self.opened_boot_ms
+    }
+
     /// The session.
     pub(crate) fn id(&self) -> &SessionId {
         &self.id
@@ -518,6 +526,7 @@ pub(crate) mod tests {
             since_boot_ms: 3,
             via: Via::Forward,
             hop: None,
+            pid: 4713,
             cut: None,
             until_ms: None,
             revoked: None,

@@ -14,7 +14,7 @@ use jump_proto::{Reach, Reason, Reply, Request, SessionId, Via};
 use std::net::{IpAddr, SocketAddr};
 
 /// The longest host name (RFC 1035, section 2.3.4).
-const MAX_HOST: usize = 253;
+pub(crate) const MAX_HOST: usize = 253;
 
 impl Jumpd {
     /// The session behind a connection of the shell, by its guard's process id.
@@ -65,6 +65,7 @@ impl Jumpd {
                 targets: self.targets(&asker),
             },
             Request::Resolve { host, port } => self.resolve_for_shell(&asker, &host, port),
+            Request::HopOpen(ask) => self.hop_open(&asker, &ask),
             Request::HopEnded {
                 hop,
                 status,
@@ -101,8 +102,6 @@ impl Jumpd {
         policy
             .reach(&asker.subject(), asker.source.ip(), self.now())
             .into_iter()
-            // A rule that records grants no plain connection, so there is nothing to go to by it.
-            .filter(|reach| !reach.record)
             .map(|reach| Reach {
                 target: reach.target,
                 hosts: reach.hosts,
@@ -175,7 +174,7 @@ impl Jumpd {
 }
 
 /// Only names that the policy lists are looked up: a query for any other would tell its owner something.
-fn addresses(names: &Resolver, policy: &Policy, host: &str) -> Vec<IpAddr> {
+pub(crate) fn addresses(names: &Resolver, policy: &Policy, host: &str) -> Vec<IpAddr> {
     if let Ok(literal) = host.parse::<IpAddr>() {
         return vec![literal.to_canonical()];
     }

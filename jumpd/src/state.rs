@@ -1,5 +1,6 @@
 //! What all threads of jumpd share, and the one way to the journal.
 
+use crate::ca::Ca;
 use crate::connection::{AuthInfo, VerifiedKey};
 use crate::factor::REMEMBERED;
 use crate::generation::Generation;
@@ -122,6 +123,7 @@ pub(crate) struct Jumpd {
     /// Why the packet filter does not follow the policy, where it was last said not to.
     pub(crate) egress_error: Mutex<Option<String>>,
     pub(crate) names: Arc<Resolver>,
+    pub(crate) ca: Ca,
     pub(crate) second_factors: Box<dyn Store>,
     pub(crate) remembered: Remembered,
     pub(crate) recorder: Recorder,
@@ -134,6 +136,7 @@ impl Jumpd {
         generation: Option<Generation>,
         sessions: Sessions,
         second_factors: Box<dyn Store>,
+        ca: Ca,
         remembered: Remembered,
         journal: Journal,
     ) -> Self {
@@ -148,6 +151,7 @@ impl Jumpd {
             egress_error: Mutex::default(),
             names: Arc::new(Resolver::announcing(Path::new(paths::NAMES_CHANGED))),
             second_factors,
+            ca,
             remembered,
             recorder: Recorder::new(Path::new(paths::RECORDINGS)),
             journal,

@@ -43,7 +43,7 @@ impl Label<'_> {
 }
 
 /// What a key has sealed.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sealed {
     /// The name of the key.

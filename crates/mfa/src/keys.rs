@@ -145,6 +145,15 @@ impl KeyRing {
     pub(crate) fn seal(
         &self,
         label: &Label<'_>,
+        plain: Zeroizing<Vec<u8>>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        self.seal_with(|key| label.to_bytes(key), plain)
+    }
+
+    /// Seals `plain` and covers what `label` says, given the key's name.
+    pub(crate) fn seal_with(
+        &self,
+        label: impl FnOnce(&str) -> Vec<u8>,
         mut plain: Zeroizing<Vec<u8>>,
     ) -> Result<Option<Sealed>, StoreError> {
         let Some(key) = self.0.first() else {
@@ -155,7 +164,7 @@ impl KeyRing {
         let name = key.name();
         let tag = key.cipher().encrypt_inout_detached(
             &XNonce::from(nonce),
-            &label.to_bytes(&name),
+            &label(&name),
             plain.as_mut_slice().into(),
         );
         // Fails only beyond 256 GiB.
@@ -174,6 +183,15 @@ impl KeyRing {
         label: &Label<'_>,
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, RecordError> {
+        self.open_with(|key| label.to_bytes(key), sealed)
+    }
+
+    /// Opens what [`Self::seal_with`] sealed.
+    pub(crate) fn open_with(
+        &self,
+        label: impl FnOnce(&str) -> Vec<u8>,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, RecordError> {
         let no_key = || RecordError::NoKey(sealed.key.clone());
         let key = self.0.iter().find(|key| key.name() == sealed.key);
         let key = key.ok_or_else(no_key)?;
@@ -187,7 +205,7 @@ impl KeyRing {
         key.cipher()
             .decrypt_inout_detached(
                 &XNonce::from(nonce),
-                &label.to_bytes(&sealed.key),
+                &label(&sealed.key),
                 text.as_mut_slice().into(),
                 &tag.into(),
             )

@@ -8,7 +8,7 @@ mod case;
 mod place;
 mod standing;
 
-use crate::address::canonical;
+use crate::address::{canonical, special};
 use crate::decision::{Decision, Destination, Names, Reach, Subject};
 use crate::model::{Model, Rule, Target, User};
 use crate::schedule;
@@ -32,6 +32,50 @@ pub(crate) fn speaks_of(rule: &Rule, who: &Subject, user: Option<&User>) -> bool
             .any(|group| rule.system_groups.contains(group))
 }
 
+/// The target of a rule that has this place; of several, one whose host keys the policy gives.
+pub(crate) fn target_of<'p>(
+    model: &'p Model,
+    rule: &Rule,
+    address: IpAddr,
+    port: u16,
+    names: &dyn Names,
+) -> Option<&'p Target> {
+    let names = &Snapshot::new(names);
+    let address = canonical(address);
+    let place = Place {
+        address: Some(address),
+        asked: None,
+        port,
+        names,
+    };
+    let literally = special(address, names.is_own(address)).is_some();
+    let targets = rule.targets.iter().flatten();
+    let mut found = targets
+        .filter_map(|name| model.targets.get(name))
+        .filter(|target| place.found_in(target, literally).is_some())
+        .peekable();
+    let first = found.peek().copied();
+    found.find(|target| target.knows_hosts()).or(first)
+}
+
+/// How a connection leaves the bastion, as far as rules tell it apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way<'a> {
+    /// A connection of the user's own program.
+    Plain(Via),
+    /// A hop of the restricted shell's, with this login name at the target, or with any.
+    Hop(Option<&'a str>),
+}
+
+impl Way<'_> {
+    pub(crate) fn via(self) -> Via {
+        match self {
+            Self::Plain(via) => via,
+            Self::Hop(_) => Via::Shell,
+        }
+    }
+}
+
 fn unknown() -> Decision {
     Decision::Deny {
         reason: Reason::UnknownUser,
@@ -47,7 +91,7 @@ pub(crate) fn judge(
     who: &Subject,
     from: IpAddr,
     to: &Destination,
-    via: Via,
+    way: Way<'_>,
     opened: Option<Timestamp>,
     now: Timestamp,
     names: &dyn Names,
@@ -82,7 +126,7 @@ pub(crate) fn judge(
             port,
             names,
         };
-        cases.push(standing.connection(&place, via, opened));
+        cases.push(standing.connection(&place, way, opened));
     }
     Question(cases).decide(now)
 }

@@ -58,6 +58,13 @@ impl PublicKey {
         &self.line
     }
 
+    /// Type and base64, without the comment.
+    #[must_use]
+    pub fn bare(&self) -> String {
+        let fields = self.line.split(' ').take(2);
+        fields.collect::<Vec<_>>().join(" ")
+    }
+
     /// `SHA256:` and the unpadded base64 of the digest, as `ssh-keygen -l` and sshd's log print it.
     #[must_use]
     pub fn fingerprint(&self) -> &str {

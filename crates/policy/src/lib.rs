@@ -31,9 +31,10 @@ pub use host::{Conflict, HostFacts};
 pub use jump_proto::Method;
 pub use keys::PublicKey;
 pub use model::{
-    Effect, Group, HostPattern, Keep, MfaSettings, PolicyTest, Ports, RecordingSettings, Rule,
-    SessionSettings, Target, User, UserMfa,
+    CaSettings, Effect, Group, HostPattern, Keep, MfaSettings, PolicyTest, Ports,
+    RecordingSettings, Rule, SessionSettings, Target, User, UserMfa,
 };
+pub use names::is_login_name;
 pub use selftest::TestFailure;
 pub use values::seconds;
 pub use window::{Hours, Window};
@@ -41,6 +42,7 @@ pub use window::{Hours, Window};
 use diagnostics::Source;
 use ipnet::IpNet;
 use jiff::Timestamp;
+use judge::Way;
 use jump_proto::{Reason, Via};
 use model::Model;
 use sha2::{Digest, Sha256};
@@ -177,6 +179,12 @@ impl Policy {
         all.any(|group| groups.contains(group))
     }
 
+    /// `[ca]`.
+    #[must_use]
+    pub fn ca(&self) -> &CaSettings {
+        &self.model.ca
+    }
+
     /// Every user, by name.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.model.users.values()
@@ -204,6 +212,18 @@ impl Policy {
         self.model.targets.get(name)
     }
 
+    /// The target of this rule that has the address and port; of several, one whose host keys the policy gives.
+    #[must_use]
+    pub fn target_of(
+        &self,
+        rule: &str,
+        address: IpAddr,
+        port: u16,
+        names: &dyn Names,
+    ) -> Option<&Target> {
+        judge::target_of(&self.model, self.rule(rule)?, address, port, names)
+    }
+
     /// Every window, by name.
     pub fn windows(&self) -> impl Iterator<Item = &Window> {
         self.model.windows.values()
@@ -213,6 +233,12 @@ impl Policy {
     #[must_use]
     pub fn window(&self, name: &str) -> Option<&Window> {
         self.model.windows.get(name)
+    }
+
+    /// One rule.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.model.rules.iter().find(|rule| rule.name == name)
     }
 
     /// Every rule, in the order of the file.
@@ -277,7 +303,16 @@ impl Policy {
         now: Timestamp,
         names: &dyn Names,
     ) -> Decision {
-        judge::judge(&self.model, who, from, to, via, None, now, names)
+        judge::judge(
+            &self.model,
+            who,
+            from,
+            to,
+            Way::Plain(via),
+            None,
+            now,
+            names,
+        )
     }
 
     /// As [`Policy::judge`], for a session opened at `opened`: a rule whose `max_session` it has used up grants it nothing more.
@@ -293,7 +328,42 @@ impl Policy {
         now: Timestamp,
         names: &dyn Names,
     ) -> Decision {
-        judge::judge(&self.model, who, from, to, via, Some(opened), now, names)
+        judge::judge(
+            &self.model,
+            who,
+            from,
+            to,
+            Way::Plain(via),
+            Some(opened),
+            now,
+            names,
+        )
+    }
+
+    /// May `who` hop there from the restricted shell, as `login` there or, with none, as anybody? With
+    /// `opened`, for a session as [`Policy::judge_session`] says. A rule that records grants it, and says so.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is part of the question")]
+    pub fn judge_hop(
+        &self,
+        who: &Subject,
+        from: IpAddr,
+        to: &Destination,
+        login: Option<&str>,
+        opened: Option<Timestamp>,
+        now: Timestamp,
+        names: &dyn Names,
+    ) -> Decision {
+        judge::judge(
+            &self.model,
+            who,
+            from,
+            to,
+            Way::Hop(login),
+            opened,
+            now,
+            names,
+        )
     }
 
     /// May `who` log in from `from` now: does any allow rule serve them, whatever the target and way?

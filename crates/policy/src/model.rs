@@ -119,6 +119,13 @@ impl Default for RecordingSettings {
     }
 }
 
+/// `[ca]`: the user CA that hops authenticate with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CaSettings {
+    /// From where its certificates are taken by targets; absent: from the bastion's own addresses.
+    pub source_addresses: Option<Vec<IpNet>>,
+}
+
 /// What `mfa` in a user's table asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserMfa {
@@ -214,10 +221,39 @@ pub struct Target {
     pub hosts: Vec<HostPattern>,
     /// Its ports; never empty.
     pub ports: Vec<Ports>,
+    /// The SSH host keys of its hosts; with none here and in `host_ca`, the jump server's own list counts.
+    pub host_keys: Vec<PublicKey>,
+    /// The keys that sign the SSH host keys of its hosts.
+    pub host_ca: Vec<PublicKey>,
     pub(crate) span: Span,
 }
 
 impl Target {
+    /// Whether the policy gives host keys for it.
+    #[must_use]
+    pub fn knows_hosts(&self) -> bool {
+        !self.host_keys.is_empty() || !self.host_ca.is_empty()
+    }
+
+    /// Its one host, if it is a single name or address.
+    #[must_use]
+    pub fn only_host(&self) -> Option<String> {
+        match self.hosts.as_slice() {
+            [HostPattern::Name(name)] => Some(name.clone()),
+            [HostPattern::Address(address)] => Some(address.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Its one port, if it has but one.
+    #[must_use]
+    pub fn only_port(&self) -> Option<u16> {
+        match self.ports.as_slice() {
+            [Ports(ports)] if ports.start() == ports.end() => Some(*ports.start()),
+            _ => None,
+        }
+    }
+
     /// Whether `port` is one of the target's.
     #[must_use]
     pub fn has_port(&self, port: u16) -> bool {
@@ -267,10 +303,31 @@ pub struct Rule {
     pub max_session: Option<Duration>,
     /// Only sessions with one of these second factors are served; absent: any.
     pub mfa: Option<BTreeSet<Method>>,
+    /// Login names at the target that hops by this rule may use, in the order written; absent: the user's own.
+    pub principals: Option<Vec<String>>,
     pub(crate) span: Span,
 }
 
 impl Rule {
+    /// Login names at the target that this rule gives `user`; never empty.
+    #[must_use]
+    pub fn logins<'a>(&'a self, user: &'a str) -> Vec<&'a str> {
+        match &self.principals {
+            Some(principals) => principals.iter().map(String::as_str).collect(),
+            None => vec![user],
+        }
+    }
+
+    /// The login name of a hop for which `user` asked for none: their own if the rule gives it, else the first.
+    #[must_use]
+    pub fn login<'a>(&'a self, user: &'a str) -> &'a str {
+        let logins = self.logins(user);
+        match logins.first() {
+            Some(first) if !logins.contains(&user) => first,
+            _ => user,
+        }
+    }
+
     /// The ways this rule really opens: with `record = true`, a forward is never one.
     pub fn ways(&self) -> impl Iterator<Item = Via> + '_ {
         let record = self.record;
@@ -318,6 +375,8 @@ pub struct PolicyTest {
     pub expect: Effect,
     /// With which second factor; absent: whichever of the user's brings furthest.
     pub mfa: Option<Method>,
+    /// As whom at the target; only then the test is of a hop.
+    pub login: Option<String>,
     /// The rule that must decide, if the test says.
     pub rule: Option<String>,
     pub(crate) span: Span,
@@ -332,6 +391,7 @@ pub(crate) struct Model {
     pub(crate) mfa: MfaSettings,
     pub(crate) session: SessionSettings,
     pub(crate) recording: RecordingSettings,
+    pub(crate) ca: CaSettings,
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) targets: BTreeMap<String, Target>,

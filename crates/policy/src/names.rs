@@ -25,6 +25,30 @@ pub(crate) fn account_name(name: &str, span: &Span, problems: &mut Problems) -> 
     ok
 }
 
+/// A login name at a target. It stands in ssh's arguments and in certificates, where `-`, `,` and `*` would mean something.
+pub(crate) fn principal(name: &str, span: &Span, problems: &mut Problems) -> bool {
+    let ok = is_login_name(name);
+    if !ok {
+        problems.add_help(
+            span,
+            format!("{} cannot be a login name at a target", quoted(name)),
+            "up to 64 letters, digits and `_-.@+`; the first is a letter, a digit or `_`",
+        );
+    }
+    ok
+}
+
+/// Whether hops can log in by this name.
+#[must_use]
+pub fn is_login_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@' | b'+');
+    name.bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.bytes().all(plain)
+        && name.len() <= 64
+}
+
 /// A name of a target, window or rule: it stands in events, so it is one plain word.
 pub(crate) fn label(name: &str, span: &Span, problems: &mut Problems) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');

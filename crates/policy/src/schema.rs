@@ -6,6 +6,7 @@
 //! leaves this module when nothing at all is wrong.
 
 mod accounts;
+mod ca;
 mod mfa;
 mod narrowing;
 mod recording;
@@ -231,6 +232,7 @@ fn document_model(
         mfa,
         session,
         recording,
+        ca: ca::settings(reader, root.optional("ca")),
         users: accounts::users(reader, root.optional("users")),
         groups: accounts::groups(reader, root.optional("groups")),
         targets: rules::targets(reader, root.optional("targets")),

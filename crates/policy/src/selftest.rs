@@ -4,7 +4,7 @@
 //! only the same name in `hosts`, so a test means the same on every machine.
 
 use crate::decision::{Decision, Destination, NoNames, Subject};
-use crate::judge::judge;
+use crate::judge::{Way, judge};
 use crate::model::{Effect, Model, PolicyTest};
 use jump_proto::Method;
 use std::fmt;
@@ -43,8 +43,10 @@ fn question(test: &PolicyTest) -> String {
     let with = test
         .mfa
         .map_or_else(String::new, |method| format!(" with {method}"));
+    let login = test.login.as_ref();
+    let login = login.map_or_else(String::new, |login| format!(" as {login}"));
     format!(
-        "{} from {} to {to} by {} at {}{with}",
+        "{} from {} to {to} by {}{login} at {}{with}",
         test.user,
         test.from,
         test.via.as_str(),
@@ -82,7 +84,11 @@ fn best(model: &Model, test: &PolicyTest) -> Decision {
             mfa,
         };
         let (from, to) = (test.from, &test.target);
-        judge(model, &who, from, to, test.via, None, test.at, &NoNames)
+        let way = match &test.login {
+            Some(login) => Way::Hop(Some(login)),
+            None => Way::Plain(test.via),
+        };
+        judge(model, &who, from, to, way, None, test.at, &NoNames)
     };
     let factors = match test.mfa {
         Some(method) => vec![Some(method)],

@@ -83,6 +83,7 @@ fn unknown_keys_are_refused_with_the_one_that_was_meant() {
     for table in [
         "[mfa]",
         "[session]",
+        "[ca]",
         "[users.carol]",
         "[groups.x]",
         "[targets.t]",

@@ -69,6 +69,27 @@ impl fmt::Display for HopId {
     }
 }
 
+/// What begins the name of a socket that a guard connects to [`crate::paths::AGENT_SOCKET`].
+const AGENT_NAME: &str = "jump-agent/";
+
+/// The abstract name (unix(7)) that a guard gives to ssh's socket before it connects it to
+/// [`crate::paths::AGENT_SOCKET`]: it says for which process. `cookie` is the socket's.
+#[must_use]
+pub fn agent_name(pid: i32, cookie: u64) -> String {
+    format!("{AGENT_NAME}{pid}/{cookie}")
+}
+
+/// The process of which such a name speaks.
+#[must_use]
+pub fn agent_process(name: &[u8]) -> Option<i32> {
+    let name = std::str::from_utf8(name).ok()?.strip_prefix(AGENT_NAME)?;
+    let (pid, cookie) = name.split_once('/')?;
+    let pid: i32 = pid.parse().ok()?;
+    let cookie: u64 = cookie.parse().ok()?;
+    // In no other spelling.
+    (pid > 0 && name == format!("{pid}/{cookie}")).then_some(pid)
+}
+
 /// The most data in one packet of a recording, in bytes.
 pub const RECORD_DATA: usize = 64 * 1024;
 
@@ -238,6 +259,28 @@ mod tests {
         ] {
             from.put(&mut packet);
             assert_eq!(FromRecorder::get(&packet), Ok(from));
+        }
+    }
+
+    #[test]
+    fn a_socket_of_ssh_names_its_process() {
+        assert_eq!(
+            agent_process(agent_name(4711, u64::MAX).as_bytes()),
+            Some(4711)
+        );
+        for other in [
+            &b""[..],
+            b"jump-agent/4711",
+            b"jump-agent/4711/",
+            b"jump-agent/-1/7",
+            b"jump-agent/0/7",
+            b"jump-agent/+1/7",
+            b"jump-agent/01/7",
+            b"jump-agent/1/7/8",
+            b"jump-agent/1/7\xff",
+            b"x/jump-agent/1/7",
+        ] {
+            assert_eq!(agent_process(other), None, "{other:?}");
         }
     }
 

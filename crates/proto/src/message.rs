@@ -422,6 +422,9 @@ pub struct ExplainRequest {
     /// With which second factor; absent: whichever of the user's brings furthest.
     #[serde(default)]
     pub mfa: Option<Method>,
+    /// As whom at the target: then the question is of a hop from the restricted shell.
+    #[serde(default)]
+    pub login: Option<String>,
 }
 
 /// From jumpd.
@@ -734,6 +737,9 @@ pub struct Explanation {
     pub policy: String,
     /// The answer in one sentence.
     pub sentence: String,
+    /// Whether it is allowed only while it is recorded.
+    #[serde(default)]
+    pub record: bool,
     /// Second factors with which it is allowed; empty: with each of the user's, or with none of them.
     #[serde(default)]
     pub mfa: Vec<Method>,

@@ -8,12 +8,14 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod agent;
 mod messages;
 mod policy;
 mod shell_words;
 mod sockaddr;
 
 pub use accounts::accounts;
+pub use agent::agent;
 pub use messages::messages;
 pub use policy::policy;
 pub use shell_words::shell_words;
@@ -37,6 +39,7 @@ macro_rules! targets {
 
 targets! {
     accounts,
+    agent,
     messages,
     policy,
     shell_words,

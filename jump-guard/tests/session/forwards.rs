@@ -24,6 +24,7 @@ pub const TRIALS: &[(&str, fn())] = &[
     ("a_query_goes_to_a_resolver_only", resolver),
     ("syslog_is_reached_and_other_sockets_are_not", unix),
     ("jump_shell_reaches_jumpd_and_counts_as_shell", shell),
+    ("ssh_reaches_its_agent_by_name_and_counts_as_a_hop", ssh),
     ("the_monitor_goes_on_working_as_root", monitor),
     ("a_restarted_call_is_answered_from_memory", restarted),
     (
@@ -219,18 +220,7 @@ fn unix() {
 fn shell() {
     let target = Target::new();
     let lab = Lab::new(|_| true);
-    // The user's program is this one.
-    std::fs::hard_link(
-        std::env::current_exe().unwrap(),
-        lab.dir.path().join("jump-shell"),
-    )
-    .or_else(|_| {
-        std::os::unix::fs::symlink(
-            std::env::current_exe().unwrap(),
-            lab.dir.path().join("jump-shell"),
-        )
-    })
-    .unwrap();
+    passes_for(&lab, "jump-shell");
     let door = UnixListener::from(seqpacket_listener(&lab.dir.path().join("shell.sock")));
     let session = lab.session("shell", &[&target.address().to_string()]);
     let (connection, _) = door.accept().unwrap();
@@ -242,7 +232,43 @@ fn shell() {
         (said["shell"].as_str(), said["target"].as_str()),
         ("ok", "ok")
     );
-    assert_eq!(lab.jumpd.judged()[0].via, Via::Shell);
+    let judged = &lab.jumpd.judged()[0];
+    assert_eq!((judged.via, judged.hop), (Via::Shell, false));
+}
+
+/// The user's program, which is this one, is the one of that name.
+fn passes_for(lab: &Lab, name: &str) {
+    let (this, link) = (std::env::current_exe().unwrap(), lab.dir.path().join(name));
+    std::fs::hard_link(&this, &link)
+        .or_else(|_| std::os::unix::fs::symlink(&this, &link))
+        .unwrap();
+}
+
+fn ssh() {
+    use std::os::linux::net::SocketAddrExt;
+    let target = Target::new();
+    let lab = Lab::new(|_| true);
+    passes_for(&lab, "ssh");
+    let place = lab.dir.path().join("agent.sock");
+    let door = UnixListener::bind(&place).unwrap();
+    std::fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let session = lab.session("ssh", &[&target.address().to_string()]);
+    let (connection, name) = door.accept().unwrap();
+    let process = jump_proto::agent_process(name.as_abstract_name().unwrap());
+    let peer = Channel::from(OwnedFd::from(connection)).peer().unwrap();
+    assert_eq!((peer.pid as u32, peer.uid), (lab.guard.id(), GUARD));
+    let said = session.says();
+    assert_eq!(
+        (said["agent"].as_str(), said["target"].as_str()),
+        ("ok", "ok")
+    );
+    // A name of its own choice would be believed, were it to have one.
+    assert_ne!(said["named"], "ok");
+    assert!(said["shell"].contains("Permission denied"), "{said:?}");
+    let judged = &lab.jumpd.judged()[0];
+    assert_eq!((judged.via, judged.hop), (Via::Shell, true));
+    // The agent hears of the same process as jumpd was asked for.
+    assert_eq!(process, Some(judged.pid));
 }
 
 fn monitor() {

@@ -137,6 +137,7 @@ pub fn in_user_child(probe: &str, dir: &Path, args: &[String]) {
             );
             say("target", TcpStream::connect(address(arg(0))));
         }
+        "ssh" => ssh(dir, address(arg(0))),
         "race" => hostile::race(address(arg(0)), address(arg(1))),
         "dissolve" => hostile::dissolve(address(arg(0))),
         "second-listener" => {
@@ -274,6 +275,29 @@ fn errors(to: SocketAddr) {
     say("null", attacks::connect_null(fd.as_fd(), 16));
     say("closed-null", attacks::connect(987, &bytes, 129));
     say("family", attacks::connect(number, &99u16.to_ne_bytes(), 16));
+}
+
+fn ssh(dir: &Path, target: SocketAddr) {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+    say("agent", UnixStream::connect(dir.join("agent.sock")));
+    let named = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::empty(),
+        None,
+    )
+    .unwrap();
+    let name = UnixAddr::new_abstract(b"jump-agent/1/1").unwrap();
+    say(
+        "named",
+        bind(named.as_raw_fd(), &name).map_err(io::Error::from),
+    );
+    say(
+        "shell",
+        jump_proto::Channel::connect(dir.join("shell.sock"), Duration::from_secs(2))
+            .map_err(io::Error::other),
+    );
+    say("target", TcpStream::connect(target));
 }
 
 fn unix(dir: &Path) {

@@ -58,6 +58,9 @@ pub fn places(dir: &Path) -> Places {
     Places {
         jumpd: dir.join("jumpd.sock"),
         shell_socket: dir.join("shell.sock"),
+        agent_socket: dir.join("agent.sock"),
+        // Likewise, of ssh.
+        ssh: dir.join("ssh"),
         // A link to this program where the test wants the user's programs to be jump-shell.
         shell,
         log: vec![dir.join("log"), "/dev/log".into()],

@@ -21,6 +21,7 @@ pub(super) struct Question {
     pub(super) from: Option<IpAddr>,
     pub(super) at: Option<Timestamp>,
     pub(super) via: Via,
+    pub(super) login: Option<String>,
     pub(super) mfa: Option<Method>,
 }
 
@@ -36,6 +37,7 @@ pub(super) fn run(jumpd: &Jumpd, question: &Question, out: &mut Output) -> Answe
         at_ms: question.at.map(Timestamp::as_millisecond),
         via: question.via,
         mfa: question.mfa,
+        login: question.login.clone(),
     };
     let answer = ask(jumpd, request)?;
     for line in sentences(
@@ -52,6 +54,8 @@ pub(super) fn run(jumpd: &Jumpd, question: &Question, out: &mut Output) -> Answe
         "port": port,
         "from": question.from,
         "via": question.via,
+        "login": question.login,
+        "record": answer.record,
         "allowed": answer.allowed,
         "reason": answer.reason,
         "rule": answer.rule,
@@ -91,12 +95,20 @@ fn sentences(
         .mfa
         .map(|method| format!(" with {method}"))
         .unwrap_or_default();
+    let login = question
+        .login
+        .as_ref()
+        .map(|login| format!(" as {login}"))
+        .unwrap_or_default();
     let mut lines = vec![format!(
-        "{} {verb} reach {destination} by {}{from}{at}{with}.",
+        "{} {verb} reach {destination}{login} by {}{from}{at}{with}.",
         question.user,
         question.via.as_str()
     )];
     let rule = match (&answer.rule, answer.allowed) {
+        (Some(rule), true) if answer.record => {
+            format!("rule \"{rule}\" allows it while it is recorded")
+        }
         (Some(rule), true) => format!("rule \"{rule}\" allows it"),
         (Some(rule), false) => format!("{} (nearest rule: \"{rule}\")", why(answer)),
         (None, _) => why(answer),
@@ -136,7 +148,10 @@ fn why(answer: &Explanation) -> String {
         Reason::SourceAddress => "a rule would allow it, but not from this source address",
         Reason::OutsideWindow => "a rule would allow it, but its window is closed then",
         Reason::WrongVia => "a rule would allow it, but not this way",
-        Reason::RecordRequired => "the rule demands a recorded hop",
+        Reason::RecordRequired => {
+            "the rule demands a recorded hop; whether one may be, --login NAME tells"
+        }
+        Reason::LoginName => "a rule would allow it, but not as that login name",
         Reason::MfaMethod if answer.rule.is_some() => {
             "a rule would allow it, but not with this second factor"
         }
@@ -163,6 +178,7 @@ mod tests {
             from: Some("10.1.2.3".parse().unwrap()),
             at: None,
             via: Via::Forward,
+            login: None,
             mfa: None,
         }
     }
@@ -178,6 +194,7 @@ mod tests {
             policy: "0123456789abcdef".into(),
             sentence: "Outside your access window; it opens Mon 2026-11-23 08:00 Europe/Paris."
                 .into(),
+            record: false,
             mfa: vec![],
         };
         let lines = sentences(
@@ -209,6 +226,7 @@ mod tests {
             addresses: vec![],
             policy: "0".into(),
             sentence: String::new(),
+            record: false,
             mfa: vec![Method::SecurityKey],
         };
         let lines = sentences(&question(), "db1:5432", &answer, &TimeZone::UTC);
@@ -222,6 +240,34 @@ mod tests {
     }
 
     #[test]
+    fn a_hop_is_explained_with_its_login_name_and_its_recording() {
+        let answer = Explanation {
+            allowed: true,
+            reason: Reason::RuleAllow,
+            rule: Some("as-root".into()),
+            changes_ms: None,
+            addresses: vec![],
+            policy: "0".into(),
+            sentence: String::new(),
+            record: true,
+            mfa: vec![],
+        };
+        let asked = Question {
+            via: Via::Shell,
+            login: Some("root".into()),
+            ..question()
+        };
+        let lines = sentences(&asked, "db1:22", &answer, &TimeZone::UTC);
+        assert_eq!(
+            lines[..2],
+            [
+                "alice may reach db1:22 as root by shell from 10.1.2.3.",
+                "  Why:       rule \"as-root\" allows it while it is recorded",
+            ]
+        );
+    }
+
+    #[test]
     fn another_second_factor_is_explained_with_the_rule_that_asks_for_it() {
         let mut answer = Explanation {
             allowed: false,
@@ -231,6 +277,7 @@ mod tests {
             addresses: vec![],
             policy: "0".into(),
             sentence: String::new(),
+            record: false,
             mfa: vec![],
         };
         let asked = Question {

@@ -3,6 +3,7 @@
 mod apply;
 mod audit;
 mod backup;
+mod ca;
 mod check;
 mod destination;
 mod diff;
@@ -22,6 +23,7 @@ use crate::error::{Answer, Error, need_root, policy_path};
 use crate::output::Output;
 use crate::setup::{self, host::ThisHost};
 use jiff::{Timestamp, Zoned};
+use jump_proto::Via;
 
 /// Does what the command line says.
 pub(crate) fn run(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
@@ -82,6 +84,7 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
             from,
             at,
             via,
+            login,
             mfa,
         } => {
             let question = explain::Question {
@@ -89,7 +92,8 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
                 destination,
                 from,
                 at: instant(at)?,
-                via,
+                via: if login.is_some() { Via::Shell } else { via },
+                login,
                 mfa,
             };
             explain::run(jumpd, &question, out)
@@ -117,6 +121,7 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
             };
             backup::restore(&ThisHost, jumpd, &wanted, out)
         }
+        Command::Ca(action) => ca::run(jumpd, &action, out),
         Command::Sessions { action } => sessions::run(jumpd, action, out),
         Command::Status => status::run(jumpd, out),
         Command::Doctor => doctor::run(&ThisHost, jumpd, out),

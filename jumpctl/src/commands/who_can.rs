@@ -34,6 +34,7 @@ pub(super) fn run(
                 at_ms: at.map(Timestamp::as_millisecond),
                 via,
                 mfa: None,
+                login: None,
             };
             let answer = explain::ask(jumpd, request)?;
             if answer.allowed {

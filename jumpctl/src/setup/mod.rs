@@ -42,9 +42,10 @@ pub const NSSWITCH: &str = "/etc/nsswitch.conf";
 /// sshd's main file.
 pub const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
 /// What must run; the services behind the sockets start on demand.
-pub const UNITS: [&str; 4] = [
+pub const UNITS: [&str; 5] = [
     "jumpd.socket",
     "jumpd-shell.socket",
+    "jumpd-agent.socket",
     "jump-guard.socket",
     "jump-policy.path",
 ];

@@ -1,5 +1,6 @@
 //! A jumpd without sockets: its clock, its resolver and its journal belong to the test.
 
+use crate::ca::Ca;
 use crate::connection::auth_info;
 use crate::generation::Generation;
 use crate::names::Resolver;
@@ -24,20 +25,20 @@ use std::time::Duration;
 const KEY: &str =
     "publickey ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMO4du/BYXHpkbWwykRTk7oAPt7qBSbuwJ/k/BXY2jbX\n";
 /// Process id of the guard.
-const GUARD: i32 = 4712;
+pub(crate) const GUARD: i32 = 4712;
 
 /// Somebody, as the host knows them.
 #[derive(Debug, Clone)]
-pub(super) struct Person {
-    pub(super) user: &'static str,
-    pub(super) uid: u32,
-    pub(super) groups: Vec<String>,
+pub(crate) struct Person {
+    pub(crate) user: &'static str,
+    pub(crate) uid: u32,
+    pub(crate) groups: Vec<String>,
     /// The second factor they give, as events call it.
-    pub(super) mfa: &'static str,
+    pub(crate) mfa: &'static str,
 }
 
 impl Person {
-    pub(super) fn new(user: &'static str, uid: u32, groups: &[&str]) -> Self {
+    pub(crate) fn new(user: &'static str, uid: u32, groups: &[&str]) -> Self {
         Self {
             user,
             uid,
@@ -46,7 +47,7 @@ impl Person {
         }
     }
 
-    pub(super) fn with(self, mfa: &'static str) -> Self {
+    pub(crate) fn with(self, mfa: &'static str) -> Self {
         Self { mfa, ..self }
     }
 
@@ -69,32 +70,32 @@ impl Person {
 
 /// Where to and how.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) host: &'static str,
-    pub(super) port: u16,
-    pub(super) via: Via,
+pub(crate) struct Place {
+    pub(crate) host: &'static str,
+    pub(crate) port: u16,
+    pub(crate) via: Via,
 }
 
 /// What is compared: yes or no, the reason, and the rule.
-pub(super) type Answer = (bool, Reason, Option<String>);
+pub(crate) type Answer = (bool, Reason, Option<String>);
 
 /// An explanation as an answer.
-pub(super) fn answer(explained: &Explanation) -> Answer {
+pub(crate) fn answer(explained: &Explanation) -> Answer {
     (explained.allowed, explained.reason, explained.rule.clone())
 }
 
 /// A jumpd without sockets.
-pub(super) struct Host {
-    pub(super) jumpd: Arc<Jumpd>,
-    journal: Memory,
+pub(crate) struct Host {
+    pub(crate) jumpd: Arc<Jumpd>,
+    pub(crate) journal: Memory,
     cookies: AtomicU64,
     _state: tempfile::TempDir,
 }
 
 /// A live session and its guard's end of the connection that keeps it so.
-pub(super) struct Live {
-    id: SessionId,
-    _guard: Channel,
+pub(crate) struct Live {
+    pub(crate) id: SessionId,
+    pub(crate) guard: Channel,
 }
 
 fn policy(text: &str) -> Arc<Policy> {
@@ -106,13 +107,14 @@ fn policy(text: &str) -> Arc<Policy> {
 
 impl Host {
     /// With this policy in force, these names known, and these addresses its own.
-    pub(super) fn new(text: &str, names: &[(&str, Vec<IpAddr>)], own: &[IpAddr]) -> Self {
+    pub(crate) fn new(text: &str, names: &[(&str, Vec<IpAddr>)], own: &[IpAddr]) -> Self {
         let state = tempfile::tempdir().unwrap();
         let journal = Memory::default();
         let mut jumpd = Jumpd::new(
             None,
             Sessions::load(state.path()).unwrap(),
             Box::new(FileStore::open(state.path(), KeyRing::generate().unwrap()).unwrap()),
+            Ca::open(&state.path().join("ca"), KeyRing::generate().unwrap()),
             Remembered::load(state.path()).unwrap(),
             Journal::with_sinks(
                 &state.path().join("audit.chain"),
@@ -131,7 +133,7 @@ impl Host {
     }
 
     /// Takes a policy into force.
-    pub(super) fn take(&self, text: &str) {
+    pub(crate) fn take(&self, text: &str) {
         let number = self.jumpd.generation().map_or(1, |g| g.number + 1);
         self.jumpd.take_into_force(Generation {
             number,
@@ -140,7 +142,7 @@ impl Host {
     }
 
     /// What `jumpctl explain` is told; `from` and `at` absent as there.
-    pub(super) fn explain(
+    pub(crate) fn explain(
         &self,
         who: &Person,
         from: Option<IpAddr>,
@@ -156,6 +158,7 @@ impl Host {
             at_ms,
             via: to.via,
             mfa: given(who.mfa),
+            login: None,
         };
         match self.jumpd.explain(&ask) {
             Reply::Explained(explained) => explained,
@@ -175,7 +178,7 @@ impl Host {
     }
 
     /// What pam_jump is told at `account` by somebody who has given a second factor, and the sentence.
-    pub(super) fn account(&self, who: &Person, source: IpAddr) -> (Answer, Option<String>) {
+    pub(crate) fn account(&self, who: &Person, source: IpAddr) -> (Answer, Option<String>) {
         let mark = new_id().unwrap();
         self.jumpd
             .leave_mark(mark.clone(), &Self::applicant(who, source), who.mfa);
@@ -206,7 +209,7 @@ impl Host {
     }
 
     /// A session with its guard at its post.
-    pub(super) fn open(&self, who: &Person, source: IpAddr) -> Live {
+    pub(crate) fn open(&self, who: &Person, source: IpAddr) -> Live {
         let mark = new_id().unwrap();
         self.jumpd
             .leave_mark(mark.clone(), &Self::applicant(who, source), who.mfa);
@@ -233,14 +236,11 @@ impl Host {
             matches!(attached, Some(Reply::Attached { .. })),
             "{attached:?}"
         );
-        Live {
-            id: session,
-            _guard: guard,
-        }
+        Live { id: session, guard }
     }
 
     /// What a session's guard is told.
-    pub(super) fn judge(&self, live: &Live, address: IpAddr, to: &Place) -> Answer {
+    pub(crate) fn judge(&self, live: &Live, address: IpAddr, to: &Place) -> Answer {
         let cookie = self.cookies.fetch_add(1, Ordering::Relaxed);
         let ask = Request::Judge(JudgeRequest {
             session: live.id.clone(),
@@ -276,7 +276,7 @@ impl Host {
     }
 
     /// From now on it is `at`.
-    pub(super) fn at(&self, at: Timestamp) {
+    pub(crate) fn at(&self, at: Timestamp) {
         self.jumpd.set_clock(at);
     }
 }

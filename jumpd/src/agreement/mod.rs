@@ -9,7 +9,7 @@
 //! nothing; and what is about the user alone has the same reason in both.
 
 mod case;
-mod host;
+pub(crate) mod host;
 
 use case::{Case, OWN, SOURCES, cases, ip};
 use host::{Answer, Host, Live, Person, answer};

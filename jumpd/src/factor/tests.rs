@@ -49,6 +49,7 @@ impl Host {
             None,
             Sessions::load(state.path()).unwrap(),
             Box::new(FileStore::open(state.path(), KeyRing::generate().unwrap()).unwrap()),
+            crate::ca::Ca::open(&state.path().join("ca"), KeyRing::none()),
             Remembered::load(state.path()).unwrap(),
             Journal::with_sinks(
                 &state.path().join("audit.chain"),

@@ -7,7 +7,7 @@ use jump_lab::network::ECHO;
 use jump_lab::story::PATIENCE;
 use std::time::{Duration, Instant};
 
-const UNITS: &str = "jumpd.service jumpd.socket jumpd-shell.socket";
+const UNITS: &str = "jumpd.service jumpd.socket jumpd-shell.socket jumpd-agent.socket";
 
 /// Given a jumpd that is stopped and cannot start, then users are refused at once with an entry that says why, and root logs in.
 pub(crate) fn with_jumpd_unable_to_start_users_are_refused_and_root_logs_in(
@@ -33,7 +33,7 @@ pub(crate) fn with_jumpd_unable_to_start_users_are_refused_and_root_logs_in(
     let outcome = attempt();
     lab.bastion
         .shell(&format!(
-            "systemctl unmask --runtime {UNITS}; systemctl start jumpd.socket jumpd-shell.socket"
+            "systemctl unmask --runtime {UNITS}; systemctl start jumpd.socket jumpd-shell.socket jumpd-agent.socket"
         ))
         .run()?
         .success()?;

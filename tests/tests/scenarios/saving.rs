@@ -112,7 +112,7 @@ pub(crate) fn a_policy_that_cannot_be_read_names_its_cure(lab: &Lab) -> Result<(
             let in_force = policy::hash(good);
             let cases = [
                 ("chown root:root P && chmod 0600 P", "chown root:jumpd"),
-                ("chmod 0700 /etc/jump", "chmod 0750 /etc/jump"),
+                ("chmod 0700 /etc/jump", "chmod 0751 /etc/jump"),
                 ("mv P A && ln -s A P", "symbolic link"),
                 ("rm P && ln -s /nonexistent P", "symbolic link"),
                 ("rm P && mkdir P", "directory"),
@@ -144,7 +144,7 @@ pub(crate) fn a_policy_that_cannot_be_read_names_its_cure(lab: &Lab) -> Result<(
                         Ok(())
                     });
                 let status = bastion.jumpctl("status --json")?.text();
-                let repair = format!("rm -rf {POLICY} {ASIDE}; chmod 0750 /etc/jump");
+                let repair = format!("rm -rf {POLICY} {ASIDE}; chmod 0751 /etc/jump");
                 bastion.shell(&repair).run()?.success()?;
                 bastion.write(POLICY, good)?;
                 let cure = format!("chown root:jumpd {POLICY} && chmod 0640 {POLICY}");

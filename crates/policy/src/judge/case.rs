@@ -71,6 +71,7 @@ pub(super) enum Stage {
     Source,
     Via,
     Record,
+    Login,
     Factor,
     Granted,
 }
@@ -186,8 +187,11 @@ impl<'p> Case<'p> {
         if grant.stage == Stage::Record {
             return (4, denied(Reason::RecordRequired));
         }
+        if grant.stage == Stage::Login {
+            return (5, denied(Reason::LoginName));
+        }
         if grant.stage == Stage::Factor {
-            return (5, denied(Reason::MfaMethod));
+            return (6, denied(Reason::MfaMethod));
         }
         let mut closed_by = None;
         for way in &grant.ways {
@@ -204,10 +208,10 @@ impl<'p> Case<'p> {
                 reason: Reason::RuleDeny,
                 rule: Some(&rule.name),
             };
-            return (6, answer);
+            return (7, answer);
         }
         if grant.used_up.is_some_and(|end| at >= end) {
-            return (7, denied(Reason::MaxSession));
+            return (8, denied(Reason::MaxSession));
         }
         let answer = Answer::Allow {
             rule: &grant.rule.name,
@@ -215,7 +219,7 @@ impl<'p> Case<'p> {
             max_session: grant.rule.max_session,
             target: grant.target.as_deref(),
         };
-        (8, answer)
+        (9, answer)
     }
 
     fn first_in_force(&self, denials: &[usize], at: Timestamp) -> Option<&'p Rule> {

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Denial, Grant, Hours, Stage};
 use super::place::Place;
-use super::speaks_of;
+use super::{Way, speaks_of};
 use crate::address::{canonical, special};
 use crate::decision::Subject;
 use crate::model::{Effect, Model, Rule, Target, User};
@@ -14,6 +14,8 @@ use std::net::IpAddr;
 pub(super) struct Standing<'p> {
     pub(super) model: &'p Model,
     pub(super) user: Option<&'p User>,
+    /// The login name.
+    name: String,
     pub(super) source: IpAddr,
     /// The second factor that was given.
     pub(super) given: Option<Method>,
@@ -49,6 +51,7 @@ impl<'p> Standing<'p> {
         known.then_some(Self {
             model,
             user,
+            name: who.user.clone(),
             source,
             given: who.mfa,
             denials,
@@ -126,9 +129,10 @@ impl<'p> Standing<'p> {
     pub(super) fn connection(
         self,
         place: &Place<'_>,
-        via: Via,
+        way: Way<'_>,
         opened: Option<Timestamp>,
     ) -> Case<'p> {
+        let via = way.via();
         let special = place
             .address
             .and_then(|address| special(address, place.names.is_own(address)));
@@ -163,6 +167,8 @@ impl<'p> Standing<'p> {
                 Stage::Via
             } else if rule.record && via == Via::Forward {
                 Stage::Record
+            } else if !gives(rule, way, &self.name) {
+                Stage::Login
             } else if !rule.takes(self.given) {
                 Stage::Factor
             } else {
@@ -185,6 +191,14 @@ impl<'p> Standing<'p> {
             denials,
             grants,
         }
+    }
+}
+
+/// Whether a rule gives `user` the login name that a hop asks for.
+fn gives(rule: &Rule, way: Way<'_>, user: &str) -> bool {
+    match way {
+        Way::Hop(Some(login)) => rule.logins(user).contains(&login),
+        Way::Hop(None) | Way::Plain(_) => true,
     }
 }
 

@@ -150,7 +150,8 @@ fn full_name(node: Node<'_>, problems: &mut Problems) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn key(node: Node<'_>, problems: &mut Problems) -> Option<PublicKey> {
+/// One public key line.
+pub(super) fn key(node: Node<'_>, problems: &mut Problems) -> Option<PublicKey> {
     match PublicKey::parse(string(node, problems)?) {
         Ok(key) => Some(key),
         Err(error) => {

@@ -1,12 +1,12 @@
 //! `[targets]`, `[windows]`, `[[rules]]` and `[[tests]]`: what is granted, where, when.
 
-use super::{Kind, Places, Reader, distinct, mfa, timezone, unknown_word};
+use super::{Kind, Places, Reader, accounts, distinct, mfa, timezone, unknown_word};
 use crate::address::{AddressError, parse_address, parse_host, parse_source};
 use crate::decision::Destination;
 use crate::diagnostics::{Problems, quoted};
 use crate::document::{Node, Section, boolean, list, string, strings};
 use crate::model::{Effect, PolicyTest, Rule, Span, Target};
-use crate::names::{label, system_group_name};
+use crate::names::{label, principal, system_group_name};
 use crate::values::{date, days, duration, hours, instant, ports};
 use crate::window::Window;
 use jiff::civil::Weekday;
@@ -14,7 +14,11 @@ use jump_proto::Via;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-fn report<T>(result: Result<T, AddressError>, span: &Span, problems: &mut Problems) -> Option<T> {
+pub(super) fn report<T>(
+    result: Result<T, AddressError>,
+    span: &Span,
+    problems: &mut Problems,
+) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(AddressError { message, help }) => {
@@ -44,10 +48,18 @@ pub(super) fn targets(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<S
         let ports = section
             .required("ports", problems)
             .map(|node| distinct(node, "ports", problems, ports));
+        let mut keys = |key| {
+            let node = section.optional(key);
+            node.map(|node| distinct(node, key, problems, accounts::key))
+                .unwrap_or_default()
+        };
+        let (host_keys, host_ca) = (keys("host_keys"), keys("host_ca"));
         let target = Target {
             name: name.to_owned(),
             hosts: hosts.unwrap_or_default(),
             ports: ports.unwrap_or_default(),
+            host_keys,
+            host_ca,
             span: section.span().clone(),
         };
         section.finish(problems);
@@ -200,6 +212,8 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
         .and_then(|node| Some((boolean(node, problems)?, node.span())));
     let mfa_node = section.optional("mfa");
     let mfa = mfa_node.map(|node| mfa::methods(node, "mfa", problems));
+    let principals_node = section.optional("principals");
+    let principals = principals_node.map(|node| principals(node, problems));
     let max_session = section.optional("max_session").map(|node| {
         (
             duration(node, Duration::from_secs(1), problems),
@@ -225,13 +239,24 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
                     "add \"shell\" to `via`, or set `record = false`",
                 );
             }
+            if let (Some(node), Some(_), [Via::Forward]) =
+                (principals_node, via_node, via.as_slice())
+            {
+                problems.add_help(
+                    &node.span(),
+                    "a forward logs nobody in at the target: who does is the user's own ssh",
+                    "add \"shell\" to `via`, or remove the line",
+                );
+            }
         }
         Some(Effect::Deny) => {
             let mfa_span = mfa_node.map(|node| node.span());
+            let principals_span = principals_node.map(|node| node.span());
             let unfit = [
                 ("record", record.as_ref().map(|(_, span)| span)),
                 ("max_session", max_session.as_ref().map(|(_, span)| span)),
                 ("mfa", mfa_span.as_ref()),
+                ("principals", principals_span.as_ref()),
             ];
             for (key, span) in unfit {
                 if let Some(span) = span {
@@ -260,8 +285,19 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
         record: record.is_some_and(|(record, _)| record),
         max_session: max_session.and_then(|(max, _)| max),
         mfa,
+        principals,
         span,
     })
+}
+
+/// Login names at a target.
+fn principals(node: Node<'_>, problems: &mut Problems) -> Vec<String> {
+    strings(node, "principals", problems)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|(name, span)| principal(name, span, problems))
+        .map(|(name, _)| name.to_owned())
+        .collect()
 }
 
 fn system_groups(
@@ -335,9 +371,22 @@ fn test(reader: &mut Reader, section: Section<'_>) -> Option<PolicyTest> {
     let expect = section
         .required("expect", problems)
         .and_then(|node| effect(node, problems));
-    let via = match section.optional("via") {
-        Some(node) => via(node, problems),
-        None => Some(Via::Forward),
+    let login = section.optional("login").and_then(|node| {
+        let name = string(node, problems)?;
+        principal(name, &node.span(), problems).then(|| name.to_owned())
+    });
+    let via = match (section.optional("via"), &login) {
+        (Some(node), Some(_)) if via(node, problems) == Some(Via::Forward) => {
+            problems.add_help(
+                &node.span(),
+                "a forward logs nobody in at the target",
+                "write via = \"shell\", or remove `login`",
+            );
+            None
+        }
+        (Some(node), None) => via(node, problems),
+        (_, Some(_)) => Some(Via::Shell),
+        (None, None) => Some(Via::Forward),
     };
     let mfa = section
         .optional("mfa")
@@ -346,6 +395,7 @@ fn test(reader: &mut Reader, section: Section<'_>) -> Option<PolicyTest> {
     section.finish(problems);
     Some(PolicyTest {
         mfa,
+        login,
         user: user?.0.to_owned(),
         system_groups: system_groups.into_iter().collect(),
         from: from?,

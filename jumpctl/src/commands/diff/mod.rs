@@ -13,7 +13,7 @@ use crate::output::{Output, printable};
 use crate::policy_file;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use jump_policy::{Destination, HostPattern, Method, NoNames, Policy, Subject};
+use jump_policy::{Decision, Destination, HostPattern, Method, NoNames, Policy, Subject};
 use jump_proto::{Via, paths};
 use serde::Serialize;
 use space::Piece;
@@ -138,12 +138,24 @@ fn differences_of(
         let subject = &subject.with(*mfa);
         asked.each(subject, |question, source, (host, ports, via)| {
             let (before, after) = (question.open(old, now), question.open(new, now));
+            // Where the restricted shell's connections differ, one's own hops do likewise: told once.
+            if let Some(plain) = question.told_by()
+                && (plain.open(old, now), plain.open(new, now)) == (before.clone(), after.clone())
+            {
+                return;
+            }
             for (change, hours) in [
                 (Change::Gains, only_in(&after, &before)),
                 (Change::Loses, only_in(&before, &after)),
             ] {
                 if hours > 0 {
-                    let what = (change, host.to_owned(), show_ports(ports), via, hours);
+                    let what = (
+                        change,
+                        host.to_owned(),
+                        show_ports(ports),
+                        via.to_string(),
+                        hours,
+                    );
                     let by_factor = found.entry(what).or_default();
                     by_factor.entry(*mfa).or_default().push(source);
                 }
@@ -162,7 +174,7 @@ fn differences_of(
                 change,
                 host: host.clone(),
                 ports: ports.clone(),
-                via: via.0.to_owned(),
+                via: via.clone(),
                 from: if sources.len() == asked.sources.len() {
                     "anywhere".to_owned()
                 } else {
@@ -182,7 +194,7 @@ fn differences_of(
 }
 
 /// Change, host, ports, way, hours.
-type What = (Change, String, String, Way, i64);
+type What = (Change, String, String, String, i64);
 
 /// Second factors with which the subject's sessions can begin in either policy; `None` is none.
 fn factors(subject: &Subject, policies: [&Policy; 2]) -> Vec<Option<Method>> {
@@ -201,15 +213,35 @@ fn joined(parts: &[impl ToString]) -> String {
     parts.join(", ")
 }
 
-/// The word of a [`Via`], which has no order of its own.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Way(&'static str);
+/// A way out of the bastion.
+#[derive(Clone, PartialEq, Eq)]
+enum Way {
+    Plain(Via),
+    /// A hop from the restricted shell, as whom at the target.
+    Hop {
+        login: String,
+        recorded: bool,
+    },
+}
+
+impl std::fmt::Display for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Plain(via) => f.write_str(via.as_str()),
+            Self::Hop { login, recorded } => {
+                let recorded = if *recorded { ", recorded" } else { "" };
+                write!(f, "hop as {login}{recorded}")
+            }
+        }
+    }
+}
 
 /// Every question worth asking about one subject.
 struct Asked {
     hosts: BTreeMap<String, Host>,
     ports: Vec<RangeInclusive<u16>>,
     sources: Vec<Piece>,
+    ways: Vec<Way>,
 }
 
 /// A destination without its port.
@@ -222,9 +254,11 @@ impl Asked {
     fn of(subject: &Subject, policies: [&Policy; 2]) -> Self {
         let (mut names, mut nets) = (BTreeSet::new(), Vec::new());
         let (mut ports, mut sources) = (Vec::new(), Vec::new());
+        let mut logins = BTreeSet::new();
         for policy in policies {
             for rule in policy.rules_for(subject) {
                 sources.extend(rule.from.iter().flatten().copied());
+                logins.extend(rule.logins(&subject.user).into_iter().map(str::to_owned));
                 for target in rule
                     .targets
                     .iter()
@@ -253,6 +287,7 @@ impl Asked {
             hosts,
             ports: space::ports(&ports),
             sources: space::everywhere(&sources),
+            ways: ways(logins),
         }
     }
 }
@@ -262,20 +297,20 @@ impl Asked {
     fn each<'a>(
         &'a self,
         subject: &'a Subject,
-        mut tell: impl FnMut(&Question<'a>, Piece, (&'a str, &'a RangeInclusive<u16>, Way)),
+        mut tell: impl FnMut(&Question<'a>, Piece, (&'a str, &'a RangeInclusive<u16>, &'a Way)),
     ) {
         for (host, destination) in &self.hosts {
             for ports in &self.ports {
                 for source in &self.sources {
-                    for via in [Via::Forward, Via::Shell] {
+                    for way in &self.ways {
                         let question = Question {
                             subject,
                             from: source.first,
                             destination,
                             port: *ports.start(),
-                            via,
+                            way,
                         };
-                        tell(&question, *source, (host, ports, Way(via.as_str())));
+                        tell(&question, *source, (host, ports, way));
                     }
                 }
             }
@@ -288,7 +323,7 @@ struct Question<'a> {
     from: IpAddr,
     destination: &'a Host,
     port: u16,
-    via: Via,
+    way: &'a Way,
 }
 
 impl Question<'_> {
@@ -301,16 +336,9 @@ impl Question<'_> {
         let end = now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
         let (mut at, mut open) = (now, Vec::new());
         for _ in 0..STEPS {
-            let decision = policy.judge(
-                self.subject,
-                self.from,
-                &destination,
-                self.via,
-                at,
-                &NoNames,
-            );
+            let decision = self.decide(policy, &destination, at);
             let until = decision.until().unwrap_or(end).min(end);
-            if decision.is_allow() {
+            if self.is_open_by(&decision) {
                 open.push((at, until));
             }
             if until >= end || until <= at {
@@ -320,6 +348,48 @@ impl Question<'_> {
         }
         open
     }
+}
+
+impl Question<'_> {
+    fn decide(&self, policy: &Policy, to: &Destination, at: Timestamp) -> Decision {
+        let (who, from) = (self.subject, self.from);
+        match self.way {
+            Way::Plain(via) => policy.judge(who, from, to, *via, at, &NoNames),
+            Way::Hop { login, .. } => {
+                policy.judge_hop(who, from, to, Some(login), None, at, &NoNames)
+            }
+        }
+    }
+
+    /// A rule that records grants recorded hops and nothing else.
+    fn is_open_by(&self, decision: &Decision) -> bool {
+        let wanted = matches!(self.way, Way::Hop { recorded: true, .. });
+        matches!(decision, Decision::Allow { record, .. } if *record == wanted)
+    }
+
+    /// The question whose answer says the same of one's own hops.
+    fn told_by(&self) -> Option<Self> {
+        let own = Way::Hop {
+            login: self.subject.user.clone(),
+            recorded: false,
+        };
+        (*self.way == own).then_some(Self {
+            way: &Way::Plain(Via::Shell),
+            ..*self
+        })
+    }
+}
+
+/// Every way that the rules tell apart.
+fn ways(logins: BTreeSet<String>) -> Vec<Way> {
+    let mut ways = vec![Way::Plain(Via::Forward), Way::Plain(Via::Shell)];
+    for login in logins {
+        for recorded in [false, true] {
+            let login = login.clone();
+            ways.push(Way::Hop { login, recorded });
+        }
+    }
+    ways
 }
 
 /// Hours, rounded up, that are in `these` and in none of `those`.
@@ -404,6 +474,37 @@ via = ["forward"]
                 "alice gains 10.20.0.0/25 5432 forward 10.0.0.0/8 any 50 h of the next 8 days",
                 "alice gains db1.example.com 5432 forward 10.0.0.0/8 any 50 h of the next 8 days",
                 "alice loses 10.20.0.128/25 22 forward 10.0.0.0/8 any 50 h of the next 8 days",
+            ]
+        );
+    }
+
+    #[test]
+    fn who_may_hop_as_whom_and_whether_that_is_recorded_is_told() {
+        let shell = BASE.replace("[\"forward\"]", "[\"shell\"]");
+        let root = shell.replace("via =", "principals = [\"root\"]\nvia =");
+        assert_eq!(
+            between(&shell, &root),
+            [
+                "alice gains 10.20.0.0/24 22 hop as root 10.0.0.0/8 any 50 h of the next 8 days",
+                "alice gains db1.example.com 22 hop as root 10.0.0.0/8 any 50 h of the next 8 days",
+                "alice loses 10.20.0.0/24 22 hop as alice 10.0.0.0/8 any 50 h of the next 8 days",
+                "alice loses db1.example.com 22 hop as alice 10.0.0.0/8 any 50 h of the next 8 days",
+            ]
+        );
+        let recorded = root.replace("via =", "record = true\nvia =");
+        let found = between(&root, &recorded);
+        assert_eq!(
+            found[..2],
+            [
+                "alice gains 10.20.0.0/24 22 hop as root, recorded 10.0.0.0/8 any 50 h of the next 8 days",
+                "alice gains db1.example.com 22 hop as root, recorded 10.0.0.0/8 any 50 h of the next 8 days",
+            ]
+        );
+        assert_eq!(
+            found[2..4],
+            [
+                "alice loses 10.20.0.0/24 22 hop as root 10.0.0.0/8 any 50 h of the next 8 days",
+                "alice loses 10.20.0.0/24 22 shell 10.0.0.0/8 any 50 h of the next 8 days",
             ]
         );
     }

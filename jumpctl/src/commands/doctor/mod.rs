@@ -4,6 +4,7 @@
 //! that is possible. Red means that somebody is let in, or kept out, otherwise
 //! than the policy says; a warning is for the admin to weigh.
 
+mod hops;
 mod second_factors;
 
 use crate::client::Jumpd;
@@ -75,6 +76,7 @@ pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, out: &mut Output) -> Answer {
     kernel(host, &mut findings);
     second_factors::sealing(host, status.as_ref(), &mut findings);
     second_factors::look(jumpd, status.as_ref(), &mut findings);
+    hops::look(jumpd, policy.as_ref(), &mut findings);
     report(&findings.0, out)
 }
 

@@ -96,6 +96,7 @@ impl Host {
             None,
             Sessions::load(state).unwrap(),
             Box::new(FileStore::open(state, KeyRing::generate().unwrap()).unwrap()),
+            crate::ca::Ca::open(&state.join("ca"), KeyRing::none()),
             Remembered::load(state).unwrap(),
             Journal::with_sinks(&state.join("audit.chain"), vec![Box::new(journal.clone())]),
         );

@@ -8,10 +8,11 @@ use jump_lab::network::QUARTER;
 use jump_lab::story::{PATIENCE, until};
 use std::time::Duration;
 
-const UNITS: [&str; 7] = [
+const UNITS: [&str; 8] = [
     "jumpd.service",
     "jump-guard.service",
     "jumpd-shell.socket",
+    "jumpd-agent.socket",
     "jumpd.socket",
     "jump-guard.socket",
     "jump-policy.path",
