@@ -6,6 +6,7 @@ use crate::machine::Machine;
 use crate::seat::{self, append};
 use anyhow::{Context, Result};
 use serde_json::Value;
+use std::sync::{Mutex, PoisonError};
 
 /// The CAs that a target trusts, one line each.
 const TRUSTED: &str = "/etc/ssh/jump-ca.pub";
@@ -34,6 +35,9 @@ pub(crate) fn prepare_target(target: &Machine) -> Result<()> {
 /// # Errors
 /// When `jumpctl ca` fails or a file cannot be written.
 pub fn prepare(lab: &Lab, bastion: &Bastion) -> Result<()> {
+    // Several stories come at once.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let shown = bastion.jumpctl("ca show --json")?.success()?.text();
     if key(&shown, "current").is_ok() {
         return Ok(());

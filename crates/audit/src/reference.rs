@@ -94,7 +94,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "the hop of the restricted shell, and its recording if it has one",
     ),
     ("login", "JUMP_LOGIN", "the login name at the target"),
-    ("recorded", "JUMP_RECORDED", "`yes` or `no`"),
+    (
+        "recorded",
+        "JUMP_RECORDED",
+        "`true` or `false`: whether it exists only while it is recorded",
+    ),
     (
         "status",
         "JUMP_STATUS",

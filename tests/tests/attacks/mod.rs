@@ -41,6 +41,7 @@ mod a27;
 mod a28;
 mod a29;
 mod a30;
+mod a31;
 mod a32;
 mod a33;
 mod a34;
@@ -78,7 +79,7 @@ pub(crate) const ATTACKS: List = List {
     last: 47,
     introduction: INTRODUCTION,
     rows: ROWS,
-    not_tested: &[(31, "not tested: this release writes no recordings")],
+    not_tested: &[],
 };
 
 // How each bears others: see `How` in turns.rs.
@@ -384,9 +385,13 @@ const ROWS: &[Row] = rows! {
         ];
 
     31: "recorder: disk full, file renamed or truncated, last block missing",
-        stopped by "nothing to stop: this release writes no recordings",
-        tried by [],
-        also by [];
+        stopped by "a hop exists only while it is recorded; the chain, and its heads in the journal",
+        tried by [
+            elsewhere a31::a31_a_full_disk_leaves_no_hop_unrecorded,
+        ],
+        also by [
+            "tests": what_is_changed_in_a_recording_is_told fault_a_hop_dies_with_its_recorder_and_outlives_an_upgrade,
+        ];
 
     32: "time: change of clocks, windows over midnight, steps, zones",
         stopped by "time is an argument of the decision; half-open intervals in the zone of the window",

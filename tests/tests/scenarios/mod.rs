@@ -15,10 +15,12 @@ mod failures;
 mod faults;
 mod forwards;
 mod guard;
+mod hops;
 mod installation;
 mod layers;
 mod logins;
 mod policy;
+mod recordings;
 mod records;
 mod revocation;
 mod saving;
@@ -89,6 +91,17 @@ stories! {
     beside shell::at_a_terminal_a_line_is_edited_and_ones_own_is_at_hand,
     beside shell::connect_serves_as_proxy_command,
     beside shell::a_rule_that_records_grants_no_plain_connection,
+    beside hops::a_hop_carries_every_byte_and_the_exit_status,
+    beside hops::a_hop_at_a_terminal_is_a_terminal_there,
+    beside hops::a_hop_goes_only_where_and_as_whom_the_rule_says,
+    elsewhere hops::an_unknown_host_key_is_refused,
+    beside hops::a_hop_ends_with_its_right,
+    elsewhere hops::a_new_ca_key_is_trusted_before_it_signs,
+    beside recordings::a_recorded_hop_is_found_and_verified,
+    elsewhere recordings::what_is_changed_in_a_recording_is_told,
+    elsewhere recordings::a_sealed_recording_is_read_with_the_auditors_key_only,
+    elsewhere recordings::fault_a_hop_dies_with_its_recorder_and_outlives_an_upgrade,
+    elsewhere recordings::what_is_kept_no_longer_is_deleted_and_said_so,
     beside policy::a_broken_edit_changes_nothing,
     beside policy::what_a_saved_edit_forbids_is_cut,
     beside policy::explain_says_what_the_guard_does,
