@@ -327,7 +327,7 @@ impl Sent {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(10))]
 
     #[test]
     fn whatever_is_sent_and_however_often_it_is_stopped_all_of_it_is_there_in_order(
