@@ -14,6 +14,7 @@ use jump_lab::authenticator::Authenticator;
 use jump_lab::base;
 use jump_lab::bastion::{self, POLICY};
 use jump_lab::ground::{self, Ground};
+use jump_lab::hops;
 use jump_lab::lab::{self, Lab};
 use jump_lab::policy::window_closed_now;
 use jump_lab::process::Output;
@@ -204,6 +205,34 @@ fn tell(ground: &Ground) -> Result<()> {
     alice(&["ssh", "bastion", "targets"], "", true)?;
     alice(&["ssh", "bastion", "whoami"], "", true)?;
     alice(&["ssh", "bastion", "cat /etc/shadow"], "", false)?;
+
+    chapter(
+        "Where what is done must be kept, a hop goes on from that shell, with a certificate of its own, and is recorded.",
+    );
+    let hopped = lab.journal.mark();
+    hops::prepare(&lab, &lab.bastion)?;
+    let (before, tests) = policy.split_once("[[tests]]").context("no test")?;
+    let recorded = format!(
+        "{before}{}\n[[tests]]{tests}",
+        hops::rule("alice", "record = true")
+    );
+    lab.bastion.write(POLICY, &recorded)?;
+    lab.journal
+        .wait(hopped, 1, PATIENCE, |e| e.is("policy.applied"))
+        .pop()
+        .context("the rule for hops was not applied")?;
+    alice(
+        &["ssh", "bastion", "ssh", "db1", "hostname;", "id", "-un"],
+        "",
+        true,
+    )?;
+    lab.journal
+        .wait(hopped, 1, PATIENCE, |e| e.is("recording.sealed"))
+        .pop()
+        .context("the hop was not recorded")?;
+    root("jumpctl recordings list")?.success()?;
+    root("jumpctl recordings grep ops")?.success()?;
+    root("jumpctl recordings verify --all")?.success()?;
 
     chapter("A used code and a wrong one are refused.");
     let code = authenticator.borrow_mut().any_code()?;
