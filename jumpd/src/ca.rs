@@ -365,6 +365,11 @@ impl Ca {
         inner.put(&self.directory, after)
     }
 
+    /// Knows the newest key only from now on: nothing is sealed with the others any more.
+    pub(crate) fn keep_newest_key(&self) {
+        self.inner().keys.keep_newest();
+    }
+
     /// Seals and opens with `keys` from now on.
     pub(crate) fn rekey(&self, keys: KeyRing) -> Result<(), CaError> {
         let mut inner = self.inner();
@@ -542,7 +547,12 @@ mod tests {
         );
         ca.rekey(again(both.to_text().expose())).unwrap();
         assert!(signs(&ca));
-        assert!(Ca::open(state.path(), newest).can_sign());
+        assert!(Ca::open(state.path(), again(newest.to_text().expose())).can_sign());
         assert!(!Ca::open(state.path(), again(old_text.expose())).can_sign());
+        // The old key may go, and so the next rekey need not bring it.
+        ca.keep_newest_key();
+        let third = KeyRing::generate_before(newest).unwrap();
+        ca.rekey(again(third.to_text().expose())).unwrap();
+        assert!(signs(&ca));
     }
 }

@@ -93,6 +93,9 @@ impl Jumpd {
         }
         match self.second_factors.rekey(keys) {
             Ok(done) => {
+                if !done.unfinished {
+                    self.ca.keep_newest_key();
+                }
                 let detail = format!("records of second factors have a new key: {}", done.sealed);
                 self.note(Event::new(Kind::PostureChanged).success().detail(&detail));
                 Reply::Rekeyed {

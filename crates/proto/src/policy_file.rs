@@ -51,7 +51,7 @@ fn cure() -> String {
     let (file, user) = (paths::POLICY, paths::JUMPD_USER);
     let directory = Path::new(file).parent().unwrap_or(Path::new("/"));
     format!(
-        "`chown root:{user} {directory} {file} && chmod 0750 {directory} && chmod 0640 {file}`",
+        "`chown root:{user} {directory} {file} && chmod 0751 {directory} && chmod 0640 {file}`",
         directory = directory.display()
     )
 }

@@ -89,7 +89,11 @@ fn run(
     around: &mut Around<'_>,
     hops: &mut Hops,
 ) -> (Option<u8>, Option<End>) {
-    let recorder = match opened.record.then(|| record(opened, around)).transpose() {
+    let recorder = match opened
+        .record
+        .then(|| record(wish, opened, around))
+        .transpose()
+    {
         Ok(recorder) => recorder,
         Err(lost) => return (None, Some(End::NotRecorded(lost))),
     };
@@ -123,7 +127,7 @@ fn run(
     }
 }
 
-fn record(opened: &HopOpened, around: &Around<'_>) -> Result<Recorder, Lost> {
+fn record(wish: &Wish, opened: &HopOpened, around: &Around<'_>) -> Result<Recorder, Lost> {
     let size = around.terminal.and_then(Terminal::size);
     let (cols, rows) = size.map_or(NO_SCREEN, |size| (size.ws_col, size.ws_row));
     let term = around.term;
@@ -131,8 +135,19 @@ fn record(opened: &HopOpened, around: &Around<'_>) -> Result<Recorder, Lost> {
         around.jumpd.socket(),
         &opened.hop,
         Screen { cols, rows, term },
+        asked(wish, opened),
     )
 }
+
+/// What ssh is asked for, as one would type it.
+fn asked(wish: &Wish, opened: &HopOpened) -> String {
+    let command = String::from_utf8_lossy(wish.command.as_deref().unwrap_or_default());
+    let line = format!("ssh {}@{} {command}", opened.login, wish.host);
+    line.trim_end().chars().take(ASKED_MAX).collect()
+}
+
+/// So much of a command is kept as a marker, in characters; no command of the shell's is longer.
+const ASKED_MAX: usize = 8 * 1024;
 
 /// The user's terminal while it passes every byte on; as it came when this is dropped.
 struct Passing<'t>(&'t Terminal);

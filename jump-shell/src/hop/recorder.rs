@@ -42,6 +42,8 @@ pub(super) enum Lost {
 enum Packet {
     /// The next slot of output.
     Output,
+    /// What ssh was asked for.
+    Asked,
     Size(u16, u16),
     Alive,
     Over(u8),
@@ -69,6 +71,8 @@ pub(super) struct Recorder {
     link: Link,
     /// Packets that are not kept, oldest first.
     waiting: VecDeque<Packet>,
+    /// What ssh was asked for.
+    asked: String,
     /// How many of them are sent.
     sent: usize,
     /// How many packets were kept on this connection.
@@ -100,8 +104,14 @@ pub(super) struct Screen<'t> {
 }
 
 impl Recorder {
-    /// Asks for the recording of `hop` on a connection of its own.
-    pub(super) fn begin(socket: &Path, hop: &HopId, screen: Screen<'_>) -> Result<Self, Lost> {
+    /// Asks for the recording of `hop` on a connection of its own. Its first frame is a marker with what ssh was asked
+    /// for: a command that prints nothing would leave no trace.
+    pub(super) fn begin(
+        socket: &Path,
+        hop: &HopId,
+        screen: Screen<'_>,
+        asked: String,
+    ) -> Result<Self, Lost> {
         let channel = Channel::connect(socket, TIMEOUT).map_err(|_| Lost::Silent)?;
         let question = Request::Record {
             hop: hop.clone(),
@@ -115,11 +125,14 @@ impl Recorder {
             _ => return Err(Lost::Silent),
         }
         let now = Instant::now();
+        let mut waiting = VecDeque::with_capacity(WAITING);
+        waiting.push_back(Packet::Asked);
         Ok(Self {
             socket: socket.to_owned(),
             hop: hop.clone(),
             link: Link::Open(channel.into()),
-            waiting: VecDeque::with_capacity(WAITING),
+            waiting,
+            asked,
             sent: 0,
             counted: 0,
             next_slot: 0,
@@ -150,6 +163,11 @@ impl Recorder {
     pub(super) fn over(&mut self, status: u8, output: &Output) {
         self.take_output(output);
         self.waiting.push_back(Packet::Over(status));
+    }
+
+    /// Whether somebody records: not while a successor is looked for.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.link, Link::Open(_))
     }
 
     /// Whether everything is kept, the end as well.
@@ -206,6 +224,10 @@ impl Recorder {
         while let Some(packet) = self.waiting.get(self.sent) {
             let bytes = match packet {
                 Packet::Output => output.packet(self.next_slot),
+                Packet::Asked => {
+                    FromShell::Marker(&self.asked).put(&mut self.scratch);
+                    &self.scratch
+                }
                 other => {
                     other.put(&mut self.scratch);
                     &self.scratch
@@ -358,8 +380,8 @@ impl Recorder {
 impl Packet {
     fn put(self, scratch: &mut Vec<u8>) {
         match self {
-            // Its bytes are in their slot.
-            Self::Output => FromShell::Output(&[]),
+            // Their bytes are elsewhere.
+            Self::Output | Self::Asked => FromShell::Output(&[]),
             Self::Size(cols, rows) => FromShell::Size { cols, rows },
             Self::Alive => FromShell::Alive,
             Self::Over(status) => FromShell::Over { status },

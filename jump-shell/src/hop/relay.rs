@@ -185,7 +185,8 @@ impl<'a> Relay<'a> {
         if status == Some(u8::MAX) && !held.is_empty() {
             self.failure = Failure::of(&held);
         }
-        if self.failure.is_none() {
+        // A target may write what ssh would say: of a recorded hop nothing is shown that is not recorded.
+        if self.failure.is_none() || self.parties.recorder.is_some() {
             self.put_errors(&held);
         }
         self.is_told = true;
@@ -201,8 +202,14 @@ impl<'a> Relay<'a> {
             && self.parties.recorder.as_ref().is_none_or(Recorder::is_done)
     }
 
+    /// Whether the target may hear what was typed: of a recorded hop nothing while nobody records it.
+    fn may_type(&self) -> bool {
+        let recorder = self.parties.recorder.as_ref();
+        self.is_started && self.ended.is_none() && recorder.is_none_or(Recorder::is_there)
+    }
+
     fn pass_typed(&mut self) {
-        if !self.is_started || self.ended.is_some() {
+        if !self.may_type() {
             return;
         }
         while self.typed_at < self.typed.len() {
@@ -304,9 +311,9 @@ impl<'a> Relay<'a> {
     }
 
     fn watch_ssh<'f>(&'f self, watch: &mut Watch<'f>) {
-        let is_running = self.is_started && self.ended.is_none();
-        let has_typed = is_running && self.typed_at < self.typed.len();
-        if is_running && !has_typed && !self.typing_ended {
+        let may_type = self.may_type();
+        let has_typed = may_type && self.typed_at < self.typed.len();
+        if may_type && !has_typed && !self.typing_ended {
             watch.add(Place::Typed, rustix::stdio::stdin(), PollFlags::IN);
         }
         if let Some(input) = self.input.file().filter(|_| has_typed) {

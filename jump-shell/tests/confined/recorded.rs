@@ -31,6 +31,8 @@ pub(crate) fn tests() -> Tests {
         a_reader_that_waits_costs_no_recording,
         without_a_recording_nothing_is_started,
         a_recorder_that_lies_is_not_believed,
+        what_a_target_says_in_sshs_words_is_kept_before_it_is_shown,
+        what_is_typed_waits_while_nobody_records,
     ]
 }
 
@@ -54,6 +56,16 @@ fn what_is_shown_was_kept() {
     );
     assert_eq!(jumpd.recorder.output(), b"out\nerr\n");
     assert_eq!(jumpd.recorder.kept().last(), Some(&Kept::Over(3)));
+    // A command that prints nothing leaves a trace as well.
+    let first = jumpd.recorder.kept().into_iter().next();
+    let Some(Kept::Marker(label)) = first else {
+        panic!("{first:?}");
+    };
+    assert!(
+        label.starts_with("ssh ")
+            && label.ends_with("@db1 echo out; sleep 0.3; echo err >&2; exit 3"),
+        "{label}"
+    );
     let asked = jumpd.asked();
     assert!(
         asked[2].starts_with("Record { hop: HopId(\"0909")
@@ -302,4 +314,57 @@ fn a_recorder_that_lies_is_not_believed() {
         "{}",
         said.err
     );
+}
+
+fn what_a_target_says_in_sshs_words_is_kept_before_it_is_shown() {
+    for words in [
+        "ssh: unrecorded",
+        "ops@db1: Permission denied (unrecorded",
+        "Host key verification failed. unrecorded",
+    ] {
+        let (_target, jumpd) = keeping();
+        let wish = format!("ssh db1 echo '{words}' >&2; exit 255");
+        let said = run(&jumpd.socket(), &wish);
+        assert_eq!(said.status, Some(255), "{}", said.err);
+        let kept = String::from_utf8_lossy(&jumpd.recorder.output()).into_owned();
+        assert!(
+            kept.contains(words),
+            "{words}: kept {kept:?}, shown {}",
+            said.err
+        );
+    }
+}
+
+fn what_is_typed_waits_while_nobody_records() {
+    let asked_again = Arc::new(AtomicUsize::new(0));
+    let again = Arc::clone(&asked_again);
+    let recorder = Recorder::new(|_, _, packet| match packet {
+        Kept::Output(bytes) if bytes == b"one\n" => Act::Leave,
+        _ => Act::Keep,
+    });
+    // Its successor refuses, late: until then nothing reaches the target.
+    let (_target, jumpd) = answered(true, recorder, move |question| match question {
+        Request::RecordAgain { .. } => {
+            again.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_secs(2));
+            Reply::Refused {
+                reason: Reason::RecorderLost,
+                message: "This recording cannot go on.".into(),
+            }
+        }
+        other => friendly(other),
+    });
+    let mark = tempfile::NamedTempFile::new().unwrap();
+    let wish = format!("ssh db1 echo one; cat >>{}", mark.path().display());
+    let mut child = asked(&jumpd.socket(), &wish)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("a look for the successor", || {
+        asked_again.load(Ordering::SeqCst) > 0
+    });
+    let mut keys = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut keys, b"unseen\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(255));
+    assert_eq!(std::fs::read(mark.path()).unwrap(), b"");
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub(crate) enum Kept {
     Output(Vec<u8>),
     Size(u16, u16),
+    Marker(String),
     Alive,
     Over(u8),
 }
@@ -82,7 +83,7 @@ impl Recorder {
             let kept = match FromShell::get(&packet[..length]).unwrap() {
                 FromShell::Output(bytes) => Kept::Output(bytes.to_vec()),
                 FromShell::Size { cols, rows } => Kept::Size(cols, rows),
-                FromShell::Marker(label) => panic!("a marker: {label}"),
+                FromShell::Marker(label) => Kept::Marker(label.to_owned()),
                 FromShell::Alive => Kept::Alive,
                 FromShell::Over { status } => Kept::Over(status),
             };
