@@ -2,14 +2,16 @@
 //!
 //! The guard makes the connection, and gives it the name of the ssh process
 //! that asks; the hop is the one whose connection to its target that very
-//! process made. So no ssh gets another hop's certificate, and none gets one
-//! that has no hop, or whose hop is to be recorded and is not.
+//! process made, and a process carries one hop in its life. So no ssh gets
+//! another hop's certificate, and none gets one that has no hop, or whose hop
+//! is to be recorded and is not.
 //!
 //! The key lives as long as the connection, and signs the hop's login and nothing else.
 
 #[cfg(test)]
 mod tests;
 
+use crate::carriers::Process;
 use crate::hops::{Hop, HopFacts};
 use crate::sessions::Session;
 use crate::state::{Jumpd, boot_ms, complain, elapsed_ms};
@@ -91,12 +93,15 @@ fn read(ssh: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 
 /// The hop whose connection this process made, while it may log in.
 fn hop_of(session: &Session, process: i32) -> Option<&Hop> {
+    let carried = session.carried_by(&Process::of(process))?;
+    let hop = session.hops.get(carried)?;
     let mut flows = session.flows.values();
-    let flow = flows.find(|flow| flow.pid == process && flow.hop.is_some())?;
-    let hop = session.hops.get(flow.hop.as_ref()?)?;
-    let may = flow.revoked.is_none()
+    let is_connected = flows.any(|flow| {
+        flow.pid == process && flow.hop.as_ref() == Some(carried) && flow.revoked.is_none()
+    });
+    let may = is_connected
         && !hop.forwarded_agent
-        && (hop.recorded || !hop.record)
+        && hop.may_connect()
         && elapsed_ms(hop.started_boot_ms) < YOUNG_MS;
     may.then_some(hop)
 }

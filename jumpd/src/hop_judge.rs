@@ -1,6 +1,10 @@
 //! The connection of a hop: ssh alone makes it, only to where a hop of its session is open, and only
 //! while somebody records that hop where a rule says so.
 
+#[cfg(test)]
+mod tests;
+
+use crate::carriers::Process;
 use crate::hops::Hop;
 use crate::judge::recorded_only;
 use crate::sessions::{Asker, Flow, Session};
@@ -65,46 +69,68 @@ fn is_free(session: &Session, hop: &HopId, cookie: u64) -> bool {
     !session.flows.iter().any(theirs)
 }
 
-/// The open hop to this place that still waits for its connection, or whose connection asks once more.
+/// Whether this process may carry the hop: it never carried another.
+fn may_be_of(session: &Session, hop: &HopId, process: &Process) -> bool {
+    session.carried_by(process).is_none_or(|known| known == hop)
+}
+
+/// Why a connection is of no hop, and the rule of the hop that it could be of.
+pub(crate) type NoHop = (Reason, Option<String>);
+
+/// The open hop to this place that still waits for its connection, the oldest first, or whose connection asks once more.
+///
+/// # Errors
+/// Why there is none: nothing waits for this process, or what waits must be recorded and is not.
 pub(crate) fn waiting_hop(
     session: &Session,
     destination: SocketAddr,
     request: &JudgeRequest,
-) -> Option<Purpose> {
-    let fits = |hop: &&Hop| hop.address == destination && is_free(session, &hop.id, request.cookie);
+) -> Result<Purpose, NoHop> {
+    let process = Process::of(request.pid);
+    let fits = |hop: &&Hop| {
+        hop.address == destination
+            && is_free(session, &hop.id, request.cookie)
+            && may_be_of(session, &hop.id, &process)
+    };
     let known = session.flows.get(&request.cookie);
-    let asked_before = known.and_then(|flow| session.hops.get(flow.hop.as_ref()?));
-    let hop = asked_before
-        .filter(fits)
-        .or_else(|| session.hops.values().find(fits))?;
-    Some(Purpose::Hop(Carried {
-        id: hop.id.clone(),
-        login: hop.login.clone(),
-        recorded: hop.recorded,
-    }))
+    let asked_before = known.and_then(|flow| flow.hop.as_ref());
+    let mut open: Vec<&Hop> = session.hops.values().filter(fits).collect();
+    open.sort_by_key(|hop| (asked_before != Some(&hop.id), hop.started_boot_ms));
+    match open.iter().find(|hop| hop.may_connect()) {
+        Some(hop) => Ok(Purpose::Hop(Carried {
+            id: hop.id.clone(),
+            login: hop.login.clone(),
+            recorded: hop.recorded,
+        })),
+        None => Err(match open.first() {
+            Some(hop) => (Reason::RecordRequired, Some(hop.rule.clone())),
+            None => (Reason::WrongVia, None),
+        }),
+    }
 }
 
-/// Whether a connection for this purpose may be written into the books now.
+/// Whether a connection for this purpose may be written into the books now; if so, its process carries its hop, and no other ever.
 ///
 /// # Errors
-/// Why not: its hop is over, has another connection, or is recorded no more.
-pub(crate) fn may_carry(
-    session: &Session,
+/// Why not: its hop is over, has another connection, or is recorded no more; or its process carried another.
+pub(crate) fn carry(
+    session: &mut Session,
     purpose: &Purpose,
-    cookie: u64,
+    request: &JudgeRequest,
     record: bool,
 ) -> Result<(), Reason> {
     let Some(id) = purpose.hop() else {
         return Ok(());
     };
-    let hop = session
-        .hops
-        .get(id)
-        .filter(|_| is_free(session, id, cookie));
-    match hop {
+    let process = Process::of(request.pid);
+    let free = is_free(session, id, request.cookie) && may_be_of(session, id, &process);
+    match session.hops.get(id).filter(|_| free) {
         None => Err(Reason::WrongVia),
         Some(hop) if (record || hop.record) && !hop.recorded => Err(Reason::RecordRequired),
-        Some(_) => Ok(()),
+        Some(_) => {
+            session.carries(process, id);
+            Ok(())
+        }
     }
 }
 

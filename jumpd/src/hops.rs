@@ -128,6 +128,11 @@ impl Hop {
         }
     }
 
+    /// Whether it may have a connection, as far as its recording goes.
+    pub(crate) fn may_connect(&self) -> bool {
+        self.recorded || !self.record
+    }
+
     /// Whether its connection must go, because nobody came back to record it.
     fn is_abandoned(&self) -> bool {
         let patience = i64::try_from(RECORDER_UPGRADE.as_millis()).unwrap_or(i64::MAX);

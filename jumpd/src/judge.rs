@@ -1,7 +1,7 @@
 //! What a session's guard asks: its post, each connect(2), and the end.
 
 use crate::endings::end;
-use crate::hop_judge::{Purpose, may_carry, waiting_hop};
+use crate::hop_judge::{NoHop, Purpose, carry, waiting_hop};
 use crate::limits;
 use crate::names::is_resolver;
 use crate::rejudge::push_cuts;
@@ -198,9 +198,12 @@ impl Jumpd {
             let Some(policy) = self.policy() else {
                 return self.deny_forward(&asker, destination, request.via, Reason::NoRule, None);
             };
-            let Some(purpose) = self.purpose_of(request, destination) else {
-                let reason = Reason::WrongVia;
-                return self.deny_forward(&asker, destination, Via::Shell, reason, None);
+            let purpose = match self.purpose_of(request, destination) {
+                Ok(purpose) => purpose,
+                Err((reason, rule)) => {
+                    let rule = rule.as_deref();
+                    return self.deny_forward(&asker, destination, Via::Shell, reason, rule);
+                }
             };
             match self.decide(&policy, &asker, destination, &purpose) {
                 Decision::Allow {
@@ -246,13 +249,19 @@ impl Jumpd {
         }
     }
 
-    /// What is asked for; `None` for ssh that has no hop to this place.
-    fn purpose_of(&self, request: &JudgeRequest, destination: SocketAddr) -> Option<Purpose> {
+    /// What is asked for; why not, for ssh that has no hop to this place.
+    fn purpose_of(
+        &self,
+        request: &JudgeRequest,
+        destination: SocketAddr,
+    ) -> Result<Purpose, NoHop> {
         if !request.hop {
-            return Some(Purpose::Plain(request.via));
+            return Ok(Purpose::Plain(request.via));
         }
         let sessions = self.sessions();
-        waiting_hop(sessions.get(&request.session)?, destination, request)
+        let session = sessions.get(&request.session);
+        let session = session.ok_or((Reason::NoSession, None))?;
+        waiting_hop(session, destination, request)
     }
 
     /// The one place where jumpd asks the policy about a destination, for guard, shell and explain alike.
@@ -417,7 +426,7 @@ impl Jumpd {
         else {
             return Booked::Answered(false, Reason::NoSession);
         };
-        if let Err(reason) = may_carry(session, purpose, request.cookie, record) {
+        if let Err(reason) = carry(session, purpose, request, record) {
             return Booked::Answered(false, reason);
         }
         if let Some(known) = session.flows.get_mut(&request.cookie) {

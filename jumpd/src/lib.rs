@@ -16,6 +16,7 @@ mod agreement;
 pub mod asked;
 mod backup;
 mod ca;
+mod carriers;
 mod connection;
 mod egress;
 mod endings;

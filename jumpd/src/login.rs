@@ -294,6 +294,7 @@ impl Jumpd {
             opened: false,
             flows: BTreeMap::new(),
             hops: BTreeMap::new(),
+            carriers: vec![],
             sent: 0,
             received: 0,
             ends: None,

@@ -5,6 +5,7 @@
 //! connection. The directory is in memory and gone with a reboot, as the
 //! sessions are.
 
+use crate::carriers::Carrier;
 use crate::hops::Hop;
 use crate::limits::Rate;
 use crate::state::{boot_ms, given, now_ms};
@@ -123,6 +124,9 @@ pub(crate) struct Session {
     /// Hops of jump-shell's.
     #[serde(default)]
     pub(crate) hops: BTreeMap<HopId, Hop>,
+    /// Processes that carried one of them, or carry it.
+    #[serde(default)]
+    pub(crate) carriers: Vec<Carrier>,
     /// Payload bytes sent to targets by connections that are closed.
     pub(crate) sent: u64,
     /// Payload bytes received from targets by connections that are closed.
@@ -496,6 +500,7 @@ pub(crate) mod tests {
             opened: false,
             flows: BTreeMap::new(),
             hops: BTreeMap::new(),
+            carriers: vec![],
             sent: 0,
             received: 0,
             ends: Some((5, Reason::MaxSession)),

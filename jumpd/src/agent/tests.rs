@@ -100,6 +100,36 @@ fn nobody_else_gets_it() {
 }
 
 #[test]
+fn a_process_that_carried_a_hop_is_never_given_the_key_of_another() {
+    let host = host();
+    let live = alice(&host);
+    let me = i32::try_from(std::process::id()).unwrap();
+    let ask = || host.jumpd.agent_answer(&live.id, me, IDENTITIES, &mut None);
+    let first = opened(&host, &live, "reader@db").hop;
+    assert!(judge(&host, &live, db(), 1, true).0);
+    let hand_to_me = |cookie| {
+        let mut sessions = host.jumpd.sessions();
+        let session = sessions.get_mut(&live.id).unwrap();
+        session.flows.get_mut(&cookie).unwrap().pid = me;
+    };
+    hand_to_me(1);
+    assert_eq!(ask(), FAILURE, "the connection is another's");
+    let carry = |hop| {
+        let mut sessions = host.jumpd.sessions();
+        let session = sessions.get_mut(&live.id).unwrap();
+        session.carries(Process::of(me), hop);
+    };
+    carry(&first);
+    certificate(&ask());
+    // Over, and the next hop's connection, whoever made it, is not its own.
+    host.jumpd.end_hop(&live.id, &first, None, None);
+    opened(&host, &live, "reader@db");
+    assert!(judge(&host, &live, db(), 2, true).0);
+    hand_to_me(2);
+    assert_eq!(ask(), FAILURE);
+}
+
+#[test]
 fn a_signature_is_of_a_hop_that_is_still_open_recorded_and_young() {
     let host = host();
     let live = alice(&host);
