@@ -2,9 +2,10 @@
 //!
 //! A recording has a connection of its own, and the thread of that connection
 //! does everything that a keystroke waits for: it reads a packet, writes a
-//! frame, acknowledges. Whatever may take longer (the journal, fdatasync, a
-//! look at the disk) is done by one more thread for all recordings ([`watch`]),
-//! which gives the others orders.
+//! frame, acknowledges, and asks once in a mebibyte how much of the disk is
+//! free, which takes no longer than a write. Whatever may take longer (the
+//! journal, fdatasync) is done by threads for all recordings ([`watch`]),
+//! which give the others orders.
 //!
 //! A recorded hop exists only while it is recorded. Whichever way the thread
 //! ends, the books are told ([`Held`]), and the hop's connection is cut.
@@ -139,6 +140,16 @@ impl Recorder {
         let room = self.shelf.free().is_ok_and(|free| free >= reserve);
         self.low.store(!room, Ordering::SeqCst);
         room
+    }
+
+    /// Whether so little of the disk is free that nobody's grace can wait: less than half of the reserve.
+    fn is_at_floor(&self, reserve: u64) -> bool {
+        let at_floor = !self.shelf.free().is_ok_and(|free| free >= reserve / 2);
+        if at_floor {
+            // Whoever goes on unrecorded does not try again until the housekeeper has seen room.
+            self.low.store(true, Ordering::SeqCst);
+        }
+        at_floor
     }
 
     fn order_all(&self, order: u8) {

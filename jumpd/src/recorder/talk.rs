@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const BEFORE_ACK: usize = RECORD_DATA;
 /// A sign of life is written down when nothing else was for so long, in microseconds.
 const SIGN_OF_LIFE: u64 = 30_000_000;
+/// So many bytes a recording grows by until the disk is asked whether there is room for more.
+pub(super) const LOOK_AFTER: u64 = 1024 * 1024;
 /// How long the other side may take to close after it was told to.
 const GOOD_BYE: Duration = Duration::from_secs(1);
 
@@ -60,11 +62,15 @@ pub(super) struct Talk<'a> {
     /// Bytes since the last acknowledgement.
     since_ack: usize,
     packet: Vec<u8>,
+    /// The length of the file at which the disk is asked.
+    look_at: u64,
 }
 
 impl<'a> Talk<'a> {
     pub(super) fn new(held: Held<'a>, channel: &'a Channel, tape: Tape) -> Self {
+        let length = tape.progress().map_or(0, |(position, _)| position.bytes);
         Self {
+            look_at: length.saturating_add(LOOK_AFTER),
             held,
             channel,
             tape,
@@ -107,6 +113,9 @@ impl<'a> Talk<'a> {
                         Ok(from) => {
                             if self.keep(from)? {
                                 return Ok(Ending::Over);
+                            }
+                            if let Some(ending) = self.look_at_disk() {
+                                return Ok(ending);
                             }
                         }
                         Err(_) => return Ok(no_packet()),
@@ -168,6 +177,22 @@ impl<'a> Talk<'a> {
         }
         self.kept += 1;
         Ok(kind == FrameKind::Exit)
+    }
+
+    /// Asks the disk, where this recording has grown so much since it was last asked: what fills a disk
+    /// faster than a grace lasts must not wait for one.
+    fn look_at_disk(&mut self) -> Option<Ending> {
+        let (position, _) = self.tape.progress()?;
+        if position.bytes < self.look_at {
+            return None;
+        }
+        self.look_at = position.bytes.saturating_add(LOOK_AFTER);
+        let jumpd = self.held.jumpd;
+        let reserve = jumpd.recording_settings().reserve;
+        if !jumpd.recorder.is_at_floor(reserve) {
+            return None;
+        }
+        self.obey(order::FULL)
     }
 
     /// Goes on unrecorded from here; false if that cannot be said.

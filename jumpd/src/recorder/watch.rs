@@ -1,6 +1,8 @@
-//! The housekeeper of all recordings: the disk, the checkpoints, the ends that could not be written.
+//! The housekeepers of all recordings: one for the checkpoints and the ends that could not be written, one for the disk's room.
 //!
-//! It waits for the journal and for the disk, so that no keystroke does.
+//! They wait for the journal and for the disk, so that no keystroke does. How
+//! much is free is asked by a thread that waits for no fdatasync: on a disk
+//! that is being filled, that takes longest.
 
 use super::{Unfinished, lock, order, sealed_event, with_head};
 use crate::state::{Jumpd, complain};
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often it looks.
+/// How often it is looked at what was written.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the disk is asked how much is free, and ends are tried again.
 const LOOK: Duration = Duration::from_secs(2);
@@ -24,27 +26,41 @@ pub(super) struct Shortage {
     over: bool,
 }
 
-/// Looks after the recordings on a thread of its own.
+/// Looks after the recordings on threads of its own.
 ///
 /// # Errors
-/// When the thread cannot be started.
+/// When a thread cannot be started.
 pub(crate) fn watch(jumpd: Arc<Jumpd>) -> std::io::Result<()> {
+    let mut shortage = Shortage::default();
+    every(LOOK, "recordings-disk", Arc::clone(&jumpd), move |jumpd| {
+        jumpd.look_at_disk(&mut shortage);
+    })?;
+    let mut tried = Instant::now();
+    every(TICK, "recordings", jumpd, move |jumpd| {
+        jumpd.write_checkpoints(CHECKPOINT);
+        if tried.elapsed() >= LOOK {
+            tried = Instant::now();
+            jumpd.finish_unfinished();
+        }
+    })
+}
+
+/// Does something again and again, on a thread of its own, until jumpd is being stopped.
+fn every(
+    pause: Duration,
+    name: &str,
+    jumpd: Arc<Jumpd>,
+    mut work: impl FnMut(&Jumpd) + Send + 'static,
+) -> std::io::Result<()> {
     std::thread::Builder::new()
-        .name("recordings".to_owned())
+        .name(name.to_owned())
         .spawn(move || {
-            let mut shortage = Shortage::default();
-            let mut looked = Instant::now();
             loop {
-                std::thread::sleep(TICK);
+                std::thread::sleep(pause);
                 if jumpd.recorder.is_stopping() {
                     return;
                 }
-                jumpd.write_checkpoints(CHECKPOINT);
-                if looked.elapsed() >= LOOK {
-                    looked = Instant::now();
-                    jumpd.look_at_disk(&mut shortage);
-                    jumpd.finish_unfinished();
-                }
+                work(&jumpd);
             }
         })?;
     Ok(())
