@@ -76,7 +76,7 @@ pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, out: &mut Output) -> Answer {
     kernel(host, &mut findings);
     second_factors::sealing(host, status.as_ref(), &mut findings);
     second_factors::look(jumpd, status.as_ref(), &mut findings);
-    hops::look(jumpd, policy.as_ref(), &mut findings);
+    hops::look(host, jumpd, policy.as_ref(), &mut findings);
     report(&findings.0, out)
 }
 
