@@ -47,6 +47,23 @@ struct Book {
     previous: Option<String>,
 }
 
+/// Why a file that is there is not used.
+#[derive(Debug)]
+enum Unread {
+    /// Something in it is, or may be, sealed with a key that there is: no key may go before it is read.
+    NeedsKeys(String),
+    /// No key that there is opens anything in it.
+    NoKeyOpens(String),
+}
+
+impl Unread {
+    fn why(self) -> String {
+        match self {
+            Self::NeedsKeys(why) | Self::NoKeyOpens(why) => why,
+        }
+    }
+}
+
 struct Inner {
     keys: KeyRing,
     book: Option<Book>,
@@ -174,28 +191,33 @@ impl Book {
         std::iter::once(&self.current).chain(&self.next)
     }
 
-    fn read(directory: &Path, keys: &KeyRing) -> Result<Option<Self>, String> {
+    fn read(directory: &Path, keys: &KeyRing) -> Result<Option<Self>, Unread> {
         let path = directory.join(FILE);
+        let at = |why: &dyn fmt::Display| format!("{}: {why}", path.display());
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::open(&path, flags, Mode::empty()) {
             Ok(file) => std::fs::File::from(file),
             Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(e) => return Err(format!("{}: {e}", path.display())),
+            Err(e) => return Err(Unread::NeedsKeys(at(&e))),
         };
         let mut text = Vec::new();
         file.take(MOST)
             .read_to_end(&mut text)
-            .map_err(|e| format!("{}: {e}", path.display()))?;
-        let book: Self =
-            serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+            .map_err(|e| Unread::NeedsKeys(at(&e)))?;
+        let book: Self = serde_json::from_slice(&text).map_err(|e| Unread::NoKeyOpens(at(&e)))?;
         if book.version != VERSION {
-            return Err(format!("{} is of another release", path.display()));
+            return Err(Unread::NeedsKeys(at(&"it is of another release")));
         }
-        for kept in book.kept() {
-            kept.open(keys)
-                .map_err(|e| format!("{}: {e}", path.display()))?;
+        let opens = |kept: &Kept| {
+            keys.open_secret(&purpose(&kept.public), &kept.private)
+                .is_ok()
+        };
+        let broken = book.kept().find_map(|kept| kept.open(keys).err());
+        match broken {
+            None => Ok(Some(book)),
+            Some(e) if book.kept().any(opens) => Err(Unread::NeedsKeys(at(&e))),
+            Some(e) => Err(Unread::NoKeyOpens(at(&e))),
         }
-        Ok(Some(book))
     }
 
     /// Writes it durably: after a crash the file is the old one or the new one.
@@ -266,7 +288,8 @@ impl Ca {
         };
         match Book::read(directory, &inner.keys) {
             Ok(book) => inner.book = book,
-            Err(why) => {
+            Err(unread) => {
+                let why = unread.why();
                 complain(&format!(
                     "the user CA is not used, so no hop can log in: {why}"
                 ));
@@ -371,23 +394,27 @@ impl Ca {
     }
 
     /// Seals and opens with `keys` from now on.
+    ///
+    /// # Errors
+    /// When not every key at hand is among them, and when the file cannot be read now, or only in part: what
+    /// is in it may need the key that is about to go. A file that no key opens is left as it is.
     pub(crate) fn rekey(&self, keys: KeyRing) -> Result<(), CaError> {
         let mut inner = self.inner();
         if !keys.holds_all_of(&inner.keys) {
             return Err(jump_mfa::StoreError::KeysMissing.into());
         }
-        inner.keys = keys;
         if inner.broken.is_some() {
-            return match Book::read(&self.directory, &inner.keys) {
+            match Book::read(&self.directory, &keys) {
                 Ok(book) => {
                     inner.book = book;
                     inner.broken = None;
-                    inner.seal_all(&self.directory)
                 }
-                // What could not be opened with any key needs none of them.
-                Err(_) => Ok(()),
-            };
+                Err(Unread::NeedsKeys(why)) => return Err(CaError::Broken(why)),
+                // What no key opens needs none of them.
+                Err(Unread::NoKeyOpens(_)) => {}
+            }
         }
+        inner.keys = keys;
         inner.seal_all(&self.directory)
     }
 }
@@ -554,5 +581,61 @@ mod tests {
         let third = KeyRing::generate_before(newest).unwrap();
         ca.rekey(again(third.to_text().expose())).unwrap();
         assert!(signs(&ca));
+    }
+
+    #[test]
+    fn a_rekey_waits_until_the_file_can_be_read() {
+        let state = tempfile::tempdir().unwrap();
+        let old = KeyRing::generate().unwrap();
+        let (old_text, both) = (old.to_text(), KeyRing::generate_before(old).unwrap());
+        let both = || again(both.to_text().expose());
+        Ca::open(state.path(), again(old_text.expose()))
+            .init(|_| true)
+            .unwrap();
+        let (file, away) = (state.path().join(FILE), state.path().join("away"));
+        // Reading a directory is an error of the disk's, as far as can be seen.
+        std::fs::rename(&file, &away).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        let ca = Ca::open(state.path(), again(old_text.expose()));
+        assert!(!ca.can_sign());
+        assert!(matches!(ca.rekey(both()), Err(CaError::Broken(_))));
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::rename(&away, &file).unwrap();
+        ca.rekey(both()).unwrap();
+        assert!(signs(&ca));
+        let mut newest = both();
+        newest.keep_newest();
+        assert!(Ca::open(state.path(), newest).can_sign());
+    }
+
+    #[test]
+    fn a_rekey_leaves_a_file_that_no_key_opens_and_none_that_one_opens_in_part() {
+        let keys = KeyRing::generate().unwrap().to_text();
+        let rekeyed = |change: fn(&mut serde_json::Value)| {
+            let state = tempfile::tempdir().unwrap();
+            let ca = Ca::open(state.path(), again(keys.expose()));
+            ca.init(|_| true).unwrap();
+            ca.rotate(false, |_| true).unwrap();
+            let file = state.path().join(FILE);
+            let mut book = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            change(&mut book);
+            let text = serde_json::to_vec(&book).unwrap();
+            std::fs::write(&file, &text).unwrap();
+            let ca = Ca::open(state.path(), again(keys.expose()));
+            assert!(!ca.can_sign());
+            let both = KeyRing::generate_before(again(keys.expose())).unwrap();
+            let done = ca.rekey(both);
+            assert_eq!(std::fs::read(&file).unwrap(), text, "left as it is");
+            done
+        };
+        let other = |book: &mut serde_json::Value| {
+            let other = PrivateKey::from_seed(&[9; SEED]).public().to_string();
+            book["next"]["public"] = other.into();
+        };
+        assert!(matches!(rekeyed(other), Err(CaError::Broken(_))));
+        let release = |book: &mut serde_json::Value| book["version"] = 2.into();
+        assert!(matches!(rekeyed(release), Err(CaError::Broken(_))));
+        let nothing = |book: &mut serde_json::Value| *book = "torn".into();
+        assert!(matches!(rekeyed(nothing), Ok(())));
     }
 }
