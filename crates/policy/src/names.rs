@@ -25,14 +25,18 @@ pub(crate) fn account_name(name: &str, span: &Span, problems: &mut Problems) -> 
     ok
 }
 
-/// A login name at a target. It stands in ssh's arguments and in certificates, where `-`, `,` and `*` would mean something.
+/// A login name at a target. It is typed before an `@`, and stands in ssh's arguments and in certificates, where `-`, `,` and `*` would mean something.
 pub(crate) fn principal(name: &str, span: &Span, problems: &mut Problems) -> bool {
     let ok = is_login_name(name);
     if !ok {
         problems.add_help(
             span,
             format!("{} cannot be a login name at a target", quoted(name)),
-            "up to 64 letters, digits and `_-.@+`; the first is a letter, a digit or `_`",
+            if name.contains(['@', '+']) {
+                "`@` and `+` cannot be in it, for the restricted shell takes them in no login name: up to 64 letters, digits and `_-.`; the first is a letter, a digit or `_`"
+            } else {
+                "up to 64 letters, digits and `_-.`; the first is a letter, a digit or `_`"
+            },
         );
     }
     ok
@@ -41,7 +45,7 @@ pub(crate) fn principal(name: &str, span: &Span, problems: &mut Problems) -> boo
 /// Whether hops can log in by this name.
 #[must_use]
 pub fn is_login_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@' | b'+');
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     name.bytes()
         .next()
         .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
