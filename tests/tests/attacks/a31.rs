@@ -43,10 +43,10 @@ pub(crate) fn a31_a_full_disk_leaves_no_hop_unrecorded(lab: &Lab) -> Result<()> 
                 "[recording]\nreserve = \"16MiB\"\ngrace = \"2s\"\nbreak_glass = [\"oncall\"]\n\n[groups.oncall]\ngid = 70900\n",
             );
         })?;
-        let dagny = lab
-            .admin("dagny")
+        let disa = lab
+            .admin("disa")
             .at(bastion)
-            .policy(hops::rule("dagny", "record = true"))
+            .policy(hops::rule("disa", "record = true"))
             .arrive()?;
         let einar = lab
             .admin("einar")
@@ -54,8 +54,8 @@ pub(crate) fn a31_a_full_disk_leaves_no_hop_unrecorded(lab: &Lab) -> Result<()> 
             .user("groups = [\"oncall\"]")
             .policy(hops::rule("einar", "record = true"))
             .arrive()?;
-        let code = dagny.authenticator()?.any_code()?;
-        let answering = dagny.seat.answering(&[code])?;
+        let code = disa.authenticator()?.any_code()?;
+        let answering = disa.seat.answering(&[code])?;
         let mut running = answering
             .ssh(["-tt", bastion.place().name, "ssh", "db1"])
             .open_input()
@@ -66,12 +66,12 @@ pub(crate) fn a31_a_full_disk_leaves_no_hop_unrecorded(lab: &Lab) -> Result<()> 
         let ended = running.wait(PATIENCE)?.failure()?;
         let said = format!("{}{}", ended.text(), ended.stderr);
         ensure!(said.to_lowercase().contains("disk"), "without a word: {said}");
-        let refused = dagny.in_session("ssh db1 hostname")?.run()?.failure()?;
+        let refused = disa.in_session("ssh db1 hostname")?.run()?.failure()?;
         ensure!(
             refused.stdout.is_empty() && refused.stderr.to_lowercase().contains("disk"),
             "{refused}"
         );
-        dagny.event_where("recording.failed", |e| e.get("JUMP_REASON") == "disk_full")?;
+        disa.event_where("recording.failed", |e| e.get("JUMP_REASON") == "disk_full")?;
         // Whoever may break the glass is told, goes on, and it is an alert.
         run(bastion, "dd if=/dev/zero of=/var/lib/jump/recordings/fill2 bs=4k 2>/dev/null; true")?;
         let through = einar.in_session("ssh db1 hostname")?.run()?.success()?;
@@ -80,10 +80,10 @@ pub(crate) fn a31_a_full_disk_leaves_no_hop_unrecorded(lab: &Lab) -> Result<()> 
         ensure!(alert.get("PRIORITY") == "1", "{alert}");
         run(bastion, "rm /var/lib/jump/recordings/fill*")?;
         wait_for("hops to be there again", || {
-            Ok(dagny.in_session("ssh db1 hostname")?.run()?.code() == 0)
+            Ok(disa.in_session("ssh db1 hostname")?.run()?.code() == 0)
         })?;
         bastion.edit_policy(|policy| {
-            policy.remove("dagny");
+            policy.remove("disa");
             policy.remove("einar");
             policy.remove("small-disk");
         })?;

@@ -13,8 +13,11 @@ const TYPED: Duration = Duration::from_millis(700);
 /// Given a rule, then a hop runs a command at the target as if it had been typed there: every byte, its input, its exit status.
 pub(crate) fn a_hop_carries_every_byte_and_the_exit_status(lab: &Lab) -> Result<()> {
     hops::prepare(lab, lab)?;
-    let nils = lab.admin("nils").policy(hops::rule("nils", "")).arrive()?;
-    let hop = |command: &str| nils.in_session(&format!("ssh db1 {command}"));
+    let njord = lab
+        .admin("njord")
+        .policy(hops::rule("njord", ""))
+        .arrive()?;
+    let hop = |command: &str| njord.in_session(&format!("ssh db1 {command}"));
     let who = hop("id -un; hostname")?.run()?.success()?;
     ensure!(who.text() == "ops\ndb1", "{who}");
     hop("exit 7")?.run()?.expect_code(7)?;
@@ -30,28 +33,31 @@ pub(crate) fn a_hop_carries_every_byte_and_the_exit_status(lab: &Lab) -> Result<
         apart.text() == "out" && apart.stderr.contains("err"),
         "{apart}"
     );
-    let started = nils.event_where("hop.started", |e| e.get("JUMP_DST_PORT") == "22")?;
+    let started = njord.event_where("hop.started", |e| e.get("JUMP_DST_PORT") == "22")?;
     ensure!(
-        started.get("JUMP_RULE") == "nils-hops"
+        started.get("JUMP_RULE") == "njord-hops"
             && started.get("JUMP_LOGIN") == "ops"
             && started.get("JUMP_RECORDED") == "false",
         "{started}"
     );
-    nils.event_where("hop.ended", |e| e.get("JUMP_STATUS") == "7")?;
-    nils.event_where("forward.allowed", |e| e.message().contains("via=shell"))?;
+    njord.event_where("hop.ended", |e| e.get("JUMP_STATUS") == "7")?;
+    njord.event_where("forward.allowed", |e| e.message().contains("via=shell"))?;
     // The target's sshd writes down which certificate it was, and so whose.
-    let log = "journalctl --quiet --boot --grep='Accepted publickey for ops.*ED25519-CERT.*nils'";
+    let log = "journalctl --quiet --boot --grep='Accepted publickey for ops.*ED25519-CERT.*njord'";
     let accepted = lab.db1.shell(log).run()?.success()?;
-    ensure!(accepted.text().contains("nils"), "{accepted}");
+    ensure!(accepted.text().contains("njord"), "{accepted}");
     Ok(())
 }
 
 /// Given a terminal, then a hop has one of the same size, Ctrl-C reaches the target, and the shell is there again afterwards.
 pub(crate) fn a_hop_at_a_terminal_is_a_terminal_there(lab: &Lab) -> Result<()> {
     hops::prepare(lab, lab)?;
-    let olga = lab.admin("olga").policy(hops::rule("olga", "")).arrive()?;
-    let code = olga.authenticator()?.any_code()?;
-    let answering = olga.seat.answering(&[code])?;
+    let oddny = lab
+        .admin("oddny")
+        .policy(hops::rule("oddny", ""))
+        .arrive()?;
+    let code = oddny.authenticator()?.any_code()?;
+    let answering = oddny.seat.answering(&[code])?;
     let mut shell = answering
         .ssh(["-tt", "bastion"])
         .env("TERM", "xterm")
@@ -71,15 +77,15 @@ pub(crate) fn a_hop_at_a_terminal_is_a_terminal_there(lab: &Lab) -> Result<()> {
     shell.say("echo \"then $((6*8))\"\r")?;
     shell.wait_for("then 48", PATIENCE)?;
     shell.say("exit 3\r")?;
-    olga.event_where("hop.ended", |e| e.get("JUMP_STATUS") == "3")?;
+    oddny.event_where("hop.ended", |e| e.get("JUMP_STATUS") == "3")?;
     shell.say("whoami\r")?;
-    shell.wait_for(&format!("olga (uid {})", olga.uid), PATIENCE)?;
+    shell.wait_for(&format!("oddny (uid {})", oddny.uid), PATIENCE)?;
     shell.say("exit\r")?;
     shell.wait(PATIENCE)?.success()?;
 
     // At once, without the shell in between.
-    let code = olga.authenticator()?.any_code()?;
-    let answering = olga.seat.answering(&[code])?;
+    let code = oddny.authenticator()?.any_code()?;
+    let answering = oddny.seat.answering(&[code])?;
     let mut hop = answering
         .ssh(["-tt", "bastion", "ssh", "db1"])
         .env("TERM", "xterm")
