@@ -222,7 +222,7 @@ fn tell(ground: &Ground) -> Result<()> {
         .pop()
         .context("the rule for hops was not applied")?;
     alice(
-        &["ssh", "bastion", "ssh", "db1", "hostname;", "id", "-un"],
+        &["ssh", "bastion", "ssh", "ops@db1", "hostname;", "id", "-un"],
         "",
         true,
     )?;
