@@ -5,7 +5,7 @@
 //! bastion. It takes what it needs of its arguments and environment, gives up
 //! every right it can do without ([`sandbox`]), and only then looks at what
 //! the user wants. There is no `execve` in its system calls: the one program there
-//! is, ssh, is started by a process beside it ([`hop`]), of which the user's text
+//! is, ssh, is started by a process beside it (`hop`), of which the user's text
 //! is never more than one argument. What the user may do is decided by jumpd;
 //! this program only asks, and prints the answer with every control character
 //! made visible.

@@ -5,7 +5,7 @@
 //! privileges, the file system (Landlock), and last every system call that
 //! is not on a list ([`calls`]). What must be read from the host, its time
 //! zone, is read in between. The runner of hops, where there may be hops, is started before all
-//! that and confines itself ([`runner`]). The session's own confinement, set by the PAM
+//! that and confines itself (`runner`). The session's own confinement, set by the PAM
 //! session, lies beneath all this and stays in force whatever happens here.
 //!
 //! A kernel without Landlock gives one layer less, and `whoami` says so; any
