@@ -7,6 +7,7 @@
 
 use crate::address::{self, Asked, canonical};
 use crate::connect;
+use crate::descent::ancestors;
 use crate::end;
 use crate::guard::{Guard, ask};
 use crate::unix::{Access, access};
@@ -16,7 +17,7 @@ use jump_sys::seccomp::{Answer, Call, Connect, Foreign, Notification, Row};
 use jump_sys::socket::{self, Kind, RawAddress};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{UnixAddr, bind, setsockopt, sockopt};
+use nix::sys::socket::{UnixAddr, bind, getsockname, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -304,6 +305,12 @@ impl Question {
             Some(Program::Ssh) => (Via::Shell, true),
             None => (Via::Forward, false),
         };
+        let ancestors = if hop {
+            ancestors(self.tgid)
+        } else {
+            Vec::new()
+        };
+        // What was read from a number was the caller's only if it still waits.
         if !guard.listener.id_valid(call.id) {
             return None;
         }
@@ -317,6 +324,7 @@ impl Question {
             cookie,
             pid: self.tgid,
             hop,
+            ancestors,
         });
         match ask(guard, &question) {
             Ok(Reply::Judged { allowed: true, .. }) => {}
@@ -421,9 +429,13 @@ fn program(guard: &Guard, tgid: i32) -> Option<Program> {
 }
 
 /// Gives the socket the name by which jumpd knows for which process the guard connects it
-/// ([`jump_proto::agent_name`]). A socket that has a name is refused: it is not for us to believe.
+/// ([`jump_proto::asker_name`]). A socket that has another name is refused: it is not for us to believe.
 fn name_process(socket: BorrowedFd<'_>, tgid: i32) -> Result<(), Errno> {
-    let name = jump_proto::agent_name(tgid, socket::cookie(socket).map_err(|_| Errno::EACCES)?);
+    let name = jump_proto::asker_name(tgid, socket::cookie(socket).map_err(|_| Errno::EACCES)?);
     let address = UnixAddr::new_abstract(name.as_bytes())?;
-    bind(socket.as_raw_fd(), &address)
+    match bind(socket.as_raw_fd(), &address) {
+        // The same call once more, after a signal.
+        Err(Errno::EINVAL) if getsockname(socket.as_raw_fd()) == Ok(address) => Ok(()),
+        named => named,
+    }
 }

@@ -22,6 +22,7 @@ mod connect;
 mod cut;
 mod deadline;
 mod decision;
+mod descent;
 mod end;
 mod guard;
 mod listen;

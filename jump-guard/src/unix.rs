@@ -2,7 +2,7 @@
 //!
 //! A connection that the guard makes carries the guard's identity
 //! (`SO_PEERCRED`), so it makes two kinds only: to jumpd, which knows that a
-//! guard speaks for its session (and, of ssh, for which process of it), and of
+//! guard speaks for its session, and for which process of it, and of
 //! datagram sockets to syslog, where the sender's identity is taken at each send. All others are refused: whatever
 //! listens on the host was not written to serve the users of a jump server.
 
@@ -34,7 +34,7 @@ pub(crate) fn access(
 ) -> Access {
     if kind.kind == SOCK_SEQPACKET && path == places.shell_socket && runs() == Some(Program::Shell)
     {
-        return Access::Connect(places.shell_socket.clone());
+        return Access::ConnectNamed(places.shell_socket.clone());
     }
     if kind.kind == SOCK_STREAM && path == places.agent_socket && runs() == Some(Program::Ssh) {
         return Access::ConnectNamed(places.agent_socket.clone());
@@ -87,11 +87,11 @@ mod tests {
     }
 
     #[test]
-    fn only_jump_shell_reaches_its_socket() {
+    fn only_jump_shell_reaches_its_socket_and_says_which() {
         let socket = jump_proto::paths::SHELL_SOCKET;
         assert_eq!(
             decide(SOCK_SEQPACKET, socket, Program::Shell),
-            Access::Connect(socket.into())
+            Access::ConnectNamed(socket.into())
         );
         assert_eq!(decide(SOCK_SEQPACKET, socket, None), Access::Refuse);
         assert_eq!(decide(SOCK_SEQPACKET, socket, Program::Ssh), Access::Refuse);

@@ -11,16 +11,16 @@
 #[cfg(test)]
 mod tests;
 
-use crate::carriers::Process;
+use crate::carriers::{Process, asking_process};
 use crate::hops::{Hop, HopFacts};
 use crate::sessions::Session;
 use crate::state::{Jumpd, boot_ms, complain, elapsed_ms};
 use ipnet::IpNet;
 use jump_ca::agent::{Answer, MAX_MESSAGE, Request};
 use jump_ca::{Login, PrivateKey, SEED, Terms};
-use jump_proto::{HopId, SessionId, agent_process};
+use jump_proto::{HopId, SessionId};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -47,7 +47,7 @@ struct Identity {
 /// # Errors
 /// When it cannot be read or written, or is not what a guard connects.
 pub(crate) fn serve(jumpd: &Jumpd, connection: OwnedFd, session: &SessionId) -> io::Result<()> {
-    let Some(process) = process(&connection)? else {
+    let Some(process) = asking_process(connection.as_fd()).map_err(io::Error::from)? else {
         return Err(io::Error::other("the connection does not name its process"));
     };
     let mut ssh = UnixStream::from(connection);
@@ -62,16 +62,6 @@ pub(crate) fn serve(jumpd: &Jumpd, connection: OwnedFd, session: &SessionId) -> 
         ssh.write_all(&answer)?;
     }
     Ok(())
-}
-
-/// The process whose socket this is the other end of.
-fn process(connection: &OwnedFd) -> io::Result<Option<i32>> {
-    let peer = rustix::net::getpeername(connection.as_fd())?;
-    let Some(peer) = peer else {
-        return Ok(None);
-    };
-    let peer = rustix::net::SocketAddrUnix::try_from(peer)?;
-    Ok(peer.abstract_name().and_then(agent_process))
 }
 
 /// One message without its length; `None` at the end.

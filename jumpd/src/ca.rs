@@ -3,6 +3,9 @@
 //! A private half lies sealed with the keys that seal second factors, for its
 //! own public half only, and is opened for one signature at a time.
 
+#[cfg(test)]
+mod tests;
+
 use crate::state::{Jumpd, complain, refused};
 use jump_audit::{Event, Kind};
 use jump_ca::{PrivateKey, PublicKey, SEED, Terms};
@@ -74,6 +77,8 @@ struct Inner {
 /// The user CA.
 pub(crate) struct Ca {
     directory: PathBuf,
+    /// One change at a time, from its question to its end. Nobody who signs or shows waits for it.
+    changing: Mutex<()>,
     inner: Mutex<Inner>,
 }
 
@@ -302,12 +307,17 @@ impl Ca {
         }
         Self {
             directory: directory.to_owned(),
+            changing: Mutex::new(()),
             inner: Mutex::new(inner),
         }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there is a key that signs.
@@ -342,7 +352,34 @@ impl Ca {
 
     /// Makes the first key; `told` is heard before it is kept.
     fn init(&self, told: impl FnOnce(&str) -> bool) -> Result<(), CaError> {
-        let mut inner = self.inner();
+        let _one_at_a_time = self.changing();
+        let (book, said) = self.first()?;
+        self.change(book, &said, told)
+    }
+
+    /// Makes the next key or, to finish, signs with it from now on.
+    fn rotate(&self, finish: bool, told: impl FnOnce(&str) -> bool) -> Result<(), CaError> {
+        let _one_at_a_time = self.changing();
+        let (book, said) = self.rotated(finish)?;
+        self.change(book, &said, told)
+    }
+
+    /// Keeps `book` once it is said. A journal that hangs holds up nobody who signs.
+    fn change(
+        &self,
+        book: Book,
+        said: &str,
+        told: impl FnOnce(&str) -> bool,
+    ) -> Result<(), CaError> {
+        if !told(said) {
+            return Err(CaError::Unheard);
+        }
+        self.inner().put(&self.directory, book)
+    }
+
+    /// The book with the first key in it, and what there is to say of it.
+    fn first(&self) -> Result<(Book, String), CaError> {
+        let inner = self.inner();
         match inner.book() {
             Ok(_) => return Err(CaError::Already),
             Err(CaError::None) => {}
@@ -354,15 +391,13 @@ impl Ca {
             next: None,
             previous: None,
         };
-        if !told(&format!("made: {}", book.current.fingerprint())) {
-            return Err(CaError::Unheard);
-        }
-        inner.put(&self.directory, book)
+        let said = format!("made: {}", book.current.fingerprint());
+        Ok((book, said))
     }
 
-    /// Makes the next key or, to finish, signs with it from now on.
-    fn rotate(&self, finish: bool, told: impl FnOnce(&str) -> bool) -> Result<(), CaError> {
-        let mut inner = self.inner();
+    /// The book after the next step of a rotation, and what there is to say of it.
+    fn rotated(&self, finish: bool) -> Result<(Book, String), CaError> {
+        let inner = self.inner();
         let book = inner.book()?;
         let after = match (finish, &book.next) {
             (false, Some(_)) => return Err(CaError::NextIsThere),
@@ -382,14 +417,12 @@ impl Ca {
             Some(next) => format!("the next key: {}", next.fingerprint()),
             None => format!("signs from now on: {}", after.current.fingerprint()),
         };
-        if !told(&said) {
-            return Err(CaError::Unheard);
-        }
-        inner.put(&self.directory, after)
+        Ok((after, said))
     }
 
     /// Knows the newest key only from now on: nothing is sealed with the others any more.
     pub(crate) fn keep_newest_key(&self) {
+        let _one_at_a_time = self.changing();
         self.inner().keys.keep_newest();
     }
 
@@ -399,6 +432,7 @@ impl Ca {
     /// When not every key at hand is among them, and when the file cannot be read now, or only in part: what
     /// is in it may need the key that is about to go. A file that no key opens is left as it is.
     pub(crate) fn rekey(&self, keys: KeyRing) -> Result<(), CaError> {
+        let _one_at_a_time = self.changing();
         let mut inner = self.inner();
         if !keys.holds_all_of(&inner.keys) {
             return Err(jump_mfa::StoreError::KeysMissing.into());
@@ -445,197 +479,5 @@ impl Jumpd {
     /// `jumpctl ca rotate`.
     pub(crate) fn ca_rotate(&self, finish: bool) -> Reply {
         self.ca_answer(self.ca.rotate(finish, |what| self.ca_changes(what)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn terms<'a>(sources: &'a [ipnet::IpNet]) -> Terms<'a> {
-        Terms {
-            key_id: "id",
-            principal: "admin",
-            valid_after: 1,
-            valid_before: 2,
-            sources,
-            nonce: [0; 32],
-        }
-    }
-
-    fn signs(ca: &Ca) -> bool {
-        let subject = PrivateKey::from_seed(&[7; SEED]).public();
-        let sources = ["192.0.2.1/32".parse().unwrap()];
-        ca.certify(&subject, &terms(&sources)).is_ok()
-    }
-
-    fn again(text: &str) -> KeyRing {
-        KeyRing::parse(text).unwrap()
-    }
-
-    #[test]
-    fn without_sealing_there_is_no_ca() {
-        let state = tempfile::tempdir().unwrap();
-        let place = state.path().join("ca");
-        let ca = Ca::open(&place, KeyRing::none());
-        assert!(matches!(ca.init(|_| true), Err(CaError::NoSealing)));
-        assert!(!place.exists() && !ca.can_sign() && !signs(&ca));
-    }
-
-    #[test]
-    fn it_is_made_once_and_known_after_a_restart() {
-        let state = tempfile::tempdir().unwrap();
-        let place = state.path().join("ca");
-        let keys = KeyRing::generate().unwrap().to_text();
-        let ca = Ca::open(&place, again(keys.expose()));
-        assert_eq!(ca.show().unwrap(), CaKeys::default());
-        assert!(matches!(ca.init(|_| false), Err(CaError::Unheard)));
-        assert!(!ca.can_sign(), "nothing is made that no event tells of");
-        ca.init(|_| true).unwrap();
-        assert!(matches!(ca.init(|_| true), Err(CaError::Already)));
-        let shown = ca.show().unwrap();
-        assert!(shown.current.as_ref().unwrap().starts_with("ssh-ed25519 "));
-
-        let after = Ca::open(&place, again(keys.expose()));
-        assert_eq!(after.show().unwrap(), shown);
-        assert!(signs(&after));
-        use std::os::unix::fs::PermissionsExt;
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&place), mode(&place.join(FILE))), (0o700, 0o600));
-    }
-
-    #[test]
-    fn with_other_keys_or_a_changed_file_it_signs_nothing_and_is_not_made_anew() {
-        let state = tempfile::tempdir().unwrap();
-        let keys = KeyRing::generate().unwrap().to_text();
-        let ca = Ca::open(state.path(), again(keys.expose()));
-        ca.init(|_| true).unwrap();
-        let strange = Ca::open(state.path(), KeyRing::generate().unwrap());
-        assert!(!strange.can_sign() && !signs(&strange));
-        assert!(matches!(strange.init(|_| true), Err(CaError::Broken(_))));
-
-        let file = state.path().join(FILE);
-        let whole = std::fs::read(&file).unwrap();
-        for length in 0..whole.len() {
-            std::fs::write(&file, &whole[..length]).unwrap();
-            assert!(
-                !Ca::open(state.path(), again(keys.expose())).can_sign(),
-                "{length}"
-            );
-        }
-        // Another public key over the same private one.
-        let other = PrivateKey::from_seed(&[9; SEED]).public().to_string();
-        let text = String::from_utf8(whole).unwrap();
-        let public = ca.show().unwrap().current.unwrap();
-        std::fs::write(&file, text.replace(&public, &other)).unwrap();
-        assert!(!Ca::open(state.path(), again(keys.expose())).can_sign());
-    }
-
-    #[test]
-    fn a_rotation_signs_with_the_old_key_until_it_is_finished() {
-        let state = tempfile::tempdir().unwrap();
-        let keys = KeyRing::generate().unwrap().to_text();
-        let ca = Ca::open(state.path(), again(keys.expose()));
-        assert!(matches!(ca.rotate(false, |_| true), Err(CaError::None)));
-        ca.init(|_| true).unwrap();
-        let first = ca.show().unwrap().current;
-        assert!(matches!(ca.rotate(true, |_| true), Err(CaError::NoNext)));
-        ca.rotate(false, |_| true).unwrap();
-        let turning = ca.show().unwrap();
-        assert_eq!(turning.current, first);
-        assert!(turning.next.is_some() && turning.next != first);
-        assert!(matches!(
-            ca.rotate(false, |_| true),
-            Err(CaError::NextIsThere)
-        ));
-        ca.rotate(true, |_| true).unwrap();
-        let done = ca.show().unwrap();
-        assert_eq!((&done.current, &done.previous), (&turning.next, &first));
-        assert_eq!(done.next, None);
-        assert_eq!(
-            Ca::open(state.path(), again(keys.expose())).show().unwrap(),
-            done
-        );
-    }
-
-    #[test]
-    fn a_rekey_seals_it_anew() {
-        let state = tempfile::tempdir().unwrap();
-        let old = KeyRing::generate().unwrap();
-        let (old_text, both) = (old.to_text(), KeyRing::generate_before(old).unwrap());
-        let mut newest = again(both.to_text().expose());
-        newest.keep_newest();
-        let ca = Ca::open(state.path(), again(old_text.expose()));
-        ca.init(|_| true).unwrap();
-        ca.rotate(false, |_| true).unwrap();
-        assert!(
-            ca.rekey(again(newest.to_text().expose())).is_err(),
-            "the old key is missing"
-        );
-        ca.rekey(again(both.to_text().expose())).unwrap();
-        assert!(signs(&ca));
-        assert!(Ca::open(state.path(), again(newest.to_text().expose())).can_sign());
-        assert!(!Ca::open(state.path(), again(old_text.expose())).can_sign());
-        // The old key may go, and so the next rekey need not bring it.
-        ca.keep_newest_key();
-        let third = KeyRing::generate_before(newest).unwrap();
-        ca.rekey(again(third.to_text().expose())).unwrap();
-        assert!(signs(&ca));
-    }
-
-    #[test]
-    fn a_rekey_waits_until_the_file_can_be_read() {
-        let state = tempfile::tempdir().unwrap();
-        let old = KeyRing::generate().unwrap();
-        let (old_text, both) = (old.to_text(), KeyRing::generate_before(old).unwrap());
-        let both = || again(both.to_text().expose());
-        Ca::open(state.path(), again(old_text.expose()))
-            .init(|_| true)
-            .unwrap();
-        let (file, away) = (state.path().join(FILE), state.path().join("away"));
-        // Reading a directory is an error of the disk's, as far as can be seen.
-        std::fs::rename(&file, &away).unwrap();
-        std::fs::create_dir(&file).unwrap();
-        let ca = Ca::open(state.path(), again(old_text.expose()));
-        assert!(!ca.can_sign());
-        assert!(matches!(ca.rekey(both()), Err(CaError::Broken(_))));
-        std::fs::remove_dir(&file).unwrap();
-        std::fs::rename(&away, &file).unwrap();
-        ca.rekey(both()).unwrap();
-        assert!(signs(&ca));
-        let mut newest = both();
-        newest.keep_newest();
-        assert!(Ca::open(state.path(), newest).can_sign());
-    }
-
-    #[test]
-    fn a_rekey_leaves_a_file_that_no_key_opens_and_none_that_one_opens_in_part() {
-        let keys = KeyRing::generate().unwrap().to_text();
-        let rekeyed = |change: fn(&mut serde_json::Value)| {
-            let state = tempfile::tempdir().unwrap();
-            let ca = Ca::open(state.path(), again(keys.expose()));
-            ca.init(|_| true).unwrap();
-            ca.rotate(false, |_| true).unwrap();
-            let file = state.path().join(FILE);
-            let mut book = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-            change(&mut book);
-            let text = serde_json::to_vec(&book).unwrap();
-            std::fs::write(&file, &text).unwrap();
-            let ca = Ca::open(state.path(), again(keys.expose()));
-            assert!(!ca.can_sign());
-            let both = KeyRing::generate_before(again(keys.expose())).unwrap();
-            let done = ca.rekey(both);
-            assert_eq!(std::fs::read(&file).unwrap(), text, "left as it is");
-            done
-        };
-        let other = |book: &mut serde_json::Value| {
-            let other = PrivateKey::from_seed(&[9; SEED]).public().to_string();
-            book["next"]["public"] = other.into();
-        };
-        assert!(matches!(rekeyed(other), Err(CaError::Broken(_))));
-        let release = |book: &mut serde_json::Value| book["version"] = 2.into();
-        assert!(matches!(rekeyed(release), Err(CaError::Broken(_))));
-        let nothing = |book: &mut serde_json::Value| *book = "torn".into();
-        assert!(matches!(rekeyed(nothing), Ok(())));
     }
 }

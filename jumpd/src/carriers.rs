@@ -7,6 +7,20 @@ use crate::sessions::{Flow, Session};
 use jump_proto::HopId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+
+/// The process of the session whose socket this is the other end of; none where its guard did not say
+/// ([`jump_proto::asker_name`]), as guards of earlier releases do not of a shell's.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub(crate) fn asking_process(connection: BorrowedFd<'_>) -> rustix::io::Result<Option<i32>> {
+    let Some(peer) = rustix::net::getpeername(connection)? else {
+        return Ok(None);
+    };
+    let peer = rustix::net::SocketAddrUnix::try_from(peer)?;
+    Ok(peer.abstract_name().and_then(jump_proto::asking_process))
+}
 
 /// A process; one that has its number later is another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +37,21 @@ impl Process {
         Self {
             pid,
             started: stat.ok().and_then(|stat| started(&stat)),
+        }
+    }
+
+    /// Its number.
+    #[cfg(test)]
+    pub(crate) fn pid(self) -> i32 {
+        self.pid
+    }
+
+    /// Another one that has the same number a tick later.
+    #[cfg(test)]
+    pub(crate) fn started_later(self) -> Self {
+        Self {
+            started: self.started.map(|ticks| ticks + 1),
+            ..self
         }
     }
 }
@@ -111,11 +140,7 @@ mod tests {
         let mut one = session(1);
         one.carries(me(), &hop(7));
         assert_eq!(one.carried_by(&me()), Some(&hop(7)));
-        let later = Process {
-            started: me().started.map(|ticks| ticks + 1),
-            ..me()
-        };
-        assert_eq!(one.carried_by(&later), None);
+        assert_eq!(one.carried_by(&me().started_later()), None);
     }
 
     #[test]

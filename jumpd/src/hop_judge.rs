@@ -13,6 +13,9 @@ use jump_policy::{Decision, Destination, Policy};
 use jump_proto::{HopId, JudgeRequest, Reason, Via};
 use std::net::SocketAddr;
 
+/// Of so many of the processes that an ssh descends from a guard may tell.
+const MOST_ANCESTORS: usize = 4;
+
 /// What a connection is for, as far as decisions tell it apart.
 #[derive(Debug, Clone)]
 pub(crate) enum Purpose {
@@ -74,10 +77,16 @@ fn may_be_of(session: &Session, hop: &HopId, process: &Process) -> bool {
     session.carried_by(process).is_none_or(|known| known == hop)
 }
 
+/// Whether this process may carry the hop: the shell that asked for it is among those that it descends from.
+fn is_of(hop: &Hop, family: &[Process]) -> bool {
+    hop.shell.is_some_and(|shell| family.contains(&shell))
+}
+
 /// Why a connection is of no hop, and the rule of the hop that it could be of.
 pub(crate) type NoHop = (Reason, Option<String>);
 
-/// The open hop to this place that still waits for its connection, the oldest first, or whose connection asks once more.
+/// The open hop to this place that still waits for its connection, or whose connection asks once more: one of the shell that
+/// started this ssh. A shell has one hop at a time, so of several the last is meant, and the others were left behind.
 ///
 /// # Errors
 /// Why there is none: nothing waits for this process, or what waits must be recorded and is not.
@@ -87,15 +96,23 @@ pub(crate) fn waiting_hop(
     request: &JudgeRequest,
 ) -> Result<Purpose, NoHop> {
     let process = Process::of(request.pid);
+    let family = request.ancestors.iter().take(MOST_ANCESTORS);
+    let family: Vec<Process> = family.map(|pid| Process::of(*pid)).collect();
     let fits = |hop: &&Hop| {
         hop.address == destination
+            && is_of(hop, &family)
             && is_free(session, &hop.id, request.cookie)
             && may_be_of(session, &hop.id, &process)
     };
     let known = session.flows.get(&request.cookie);
     let asked_before = known.and_then(|flow| flow.hop.as_ref());
     let mut open: Vec<&Hop> = session.hops.values().filter(fits).collect();
-    open.sort_by_key(|hop| (asked_before != Some(&hop.id), hop.started_boot_ms));
+    open.sort_by_key(|hop| {
+        (
+            asked_before != Some(&hop.id),
+            std::cmp::Reverse(hop.started_boot_ms),
+        )
+    });
     match open.iter().find(|hop| hop.may_connect()) {
         Some(hop) => Ok(Purpose::Hop(Carried {
             id: hop.id.clone(),

@@ -7,6 +7,7 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::carriers::Process;
 use crate::hops::{Hop, NewHop};
 use crate::judge::host_names;
 use crate::sessions::Asker;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 /// sshd's port.
 const SSH: u16 = 22;
 
+const TOO_OLD: &str =
+    "Please log in again: this session began before this jump server was upgraded to run ssh.";
 const OVER: &str = "This session is over.";
 const NO_RECORDS: &str =
     "The jump server cannot keep its records now; please tell its administrators.";
@@ -56,14 +59,25 @@ struct Way {
 }
 
 impl Jumpd {
-    /// Begins a hop of the asker's.
-    pub(crate) fn hop_open(&self, asker: &Asker, request: &HopRequest) -> Reply {
+    /// Begins a hop of the asker's, which this shell wants.
+    pub(crate) fn hop_open(
+        &self,
+        asker: &Asker,
+        shell: Option<Process>,
+        request: &HopRequest,
+    ) -> Reply {
+        if shell.is_none() {
+            let mut no = No::new(Reason::WrongVia, TOO_OLD);
+            no.detail =
+                "the session's guard is of an earlier release, and does not tell hops apart";
+            return self.deny_hop(asker, &no);
+        }
         // An edit may come into force while the resolver is asked: then the question is put anew.
         loop {
             let Some(policy) = self.policy() else {
                 return refused(Reason::NoRule, "Access is not allowed.");
             };
-            match self.try_hop(&policy, asker, request) {
+            match self.try_hop(&policy, asker, shell, request) {
                 Ok(Some(reply)) => return reply,
                 Ok(None) => {}
                 Err(no) => return self.deny_hop(asker, &no),
@@ -93,6 +107,7 @@ impl Jumpd {
         &self,
         policy: &Arc<Policy>,
         asker: &Asker,
+        shell: Option<Process>,
         request: &HopRequest,
     ) -> Result<Option<Reply>, Box<No>> {
         let (host, way) = self.way(policy, asker, request)?;
@@ -139,6 +154,7 @@ impl Jumpd {
             rule: opened.rule.clone(),
             record: opened.record,
             forwarded_agent: opened.forwarded_agent,
+            shell,
         });
         self.begin(policy, asker, hop, opened)
     }
@@ -175,7 +191,7 @@ impl Jumpd {
             else {
                 return Err(no(Reason::NoSession, OVER, ""));
             };
-            // ssh is not told apart by the hop it is for, so its connection must not pass for another's.
+            // Whose ssh it is, is known; but should one ever pass for another's, it must not be unrecorded by that.
             let mixed = |other: &Hop| other.address == hop.address && other.record != hop.record;
             if session.hops.values().any(mixed) {
                 return Err(no(

@@ -4,6 +4,10 @@
 //! hops that go on. Of their recordings it knows none until the shell goes on
 //! with them: whoever does not, in time, loses the hop's connection.
 
+#[cfg(test)]
+mod tests;
+
+use crate::carriers::Process;
 use crate::sessions::{Asker, Session};
 use crate::state::{Jumpd, boot_ms, elapsed_ms, now_ms};
 use jump_audit::{Event, Kind};
@@ -39,6 +43,9 @@ pub(crate) struct Hop {
     /// Whether the user's own forwarded agent authenticates, and not the bastion's CA.
     #[serde(default)]
     pub(crate) forwarded_agent: bool,
+    /// The jump-shell that asked for it: only an ssh that descends from it may carry it.
+    #[serde(default)]
+    pub(crate) shell: Option<Process>,
     /// Since when, milliseconds since the Unix epoch.
     pub(crate) started_ms: i64,
     /// Since when, milliseconds since boot: what lasts is counted by this clock.
@@ -55,6 +62,9 @@ pub(crate) struct Hop {
     /// Whether it had a connection.
     #[serde(default)]
     pub(crate) connected: bool,
+    /// Why jumpd ended it, once it did: what the shell says of it later does not count.
+    #[serde(default)]
+    pub(crate) ended_for: Option<Reason>,
 }
 
 #[expect(
@@ -76,6 +86,7 @@ pub(crate) struct NewHop {
     pub(crate) rule: String,
     pub(crate) record: bool,
     pub(crate) forwarded_agent: bool,
+    pub(crate) shell: Option<Process>,
 }
 
 impl From<NewHop> for Hop {
@@ -89,12 +100,14 @@ impl From<NewHop> for Hop {
             rule: new.rule,
             record: new.record,
             forwarded_agent: new.forwarded_agent,
+            shell: new.shell,
             started_ms: now_ms(),
             started_boot_ms: boot_ms(),
             recorded: false,
             unrecorded_since: boot_ms(),
             unconnected_since: since_now(),
             connected: false,
+            ended_for: None,
         }
     }
 }
@@ -111,6 +124,13 @@ impl Hop {
         match &self.name {
             Some(name) => event.destination_name(name),
             None => event,
+        }
+    }
+
+    /// Notes why it must end; the first reason counts. That it was over is none of jumpd's.
+    pub(crate) fn must_end(&mut self, reason: Reason) {
+        if !matches!(reason, Reason::ClosedByPeer | Reason::ShellLost) {
+            self.ended_for.get_or_insert(reason);
         }
     }
 
@@ -176,8 +196,17 @@ impl Session {
         Ok(())
     }
 
+    /// Why this hop must end, or with it the session, if it must.
+    pub(crate) fn ends_hop_for(&self, hop: &HopId) -> Option<Reason> {
+        let hop = self.hops.get(hop);
+        self.ending.or(hop.and_then(|hop| hop.ended_for))
+    }
+
     /// Revokes the connection of a hop and tells the guard to cut it.
     pub(crate) fn cut_hop(&mut self, hop: &HopId, reason: Reason) {
+        if let Some(entry) = self.hops.get_mut(hop) {
+            entry.must_end(reason);
+        }
         let mut cookies = Vec::new();
         for (cookie, flow) in &mut self.flows {
             if flow.hop.as_ref() == Some(hop) && flow.revoked.is_none() {
@@ -251,19 +280,31 @@ impl Jumpd {
         let _saved = sessions.save(session);
     }
 
-    /// A hop is over; false when the session has no such hop. What is left of its connection is cut.
+    /// Nobody records the hop until its shell comes to the next jumpd. Its connection stays, and it gets no other.
+    pub(crate) fn recording_left(&self, session: &SessionId, hop: &HopId) {
+        let mut sessions = self.sessions();
+        let found = sessions.get_mut(session);
+        if let Some(entry) = found.and_then(|found| found.hops.get_mut(hop)) {
+            entry.recorded = false;
+            entry.unrecorded_since = boot_ms();
+        }
+    }
+
+    /// A hop is over, its shell says; false when the session has no such hop. What is left of its connection is cut.
     pub(crate) fn end_hop(
         &self,
         session: &SessionId,
         hop: &HopId,
         status: Option<u8>,
-        reason: Option<Reason>,
+        said: Option<Reason>,
     ) -> bool {
         let event = {
             let mut sessions = self.sessions();
             let Some(found) = sessions.get_mut(session) else {
                 return false;
             };
+            let known = found.ends_hop_for(hop);
+            let reason = known.or(said.filter(|word| is_the_shells(*word)));
             let Some(entry) = found.hops.remove(hop) else {
                 return false;
             };
@@ -301,6 +342,7 @@ impl Jumpd {
                         } else {
                             Reason::ConnectFailed
                         };
+                        let why = session.ending.or(hop.ended_for).unwrap_or(why);
                         events.push(over(&session.asker(), &hop, None, Some(why)));
                     }
                 }
@@ -341,6 +383,19 @@ fn over(asker: &Asker, hop: &Hop, status: Option<u8>, reason: Option<Reason>) ->
     }
 }
 
+/// What a shell can know of an end that jumpd does not: all else is jumpd's to say.
+fn is_the_shells(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ConnectFailed
+            | Reason::HostKeyUnknown
+            | Reason::LoginRefused
+            | Reason::RecorderLost
+            | Reason::Unavailable
+            | Reason::Internal
+    )
+}
+
 /// Whether a hop that ended so never was what it was opened for, or was ended by a fault.
 fn failed(reason: Option<Reason>) -> bool {
     matches!(
@@ -351,69 +406,13 @@ fn failed(reason: Option<Reason>) -> bool {
                 | Reason::LoginRefused
                 | Reason::RecorderLost
                 | Reason::DiskFull
+                | Reason::NotPersisted
+                | Reason::AuditFailed
+                | Reason::Busy
+                | Reason::Unavailable
                 | Reason::NoCa
                 | Reason::GuardLost
                 | Reason::Internal
         )
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sessions::{Sessions, tests::session};
-
-    fn new(id: u8, record: bool) -> Hop {
-        Hop::from(NewHop {
-            id: HopId::from_bytes([id; 16]),
-            asked: "db1".to_owned(),
-            name: Some("db1.example.internal".to_owned()),
-            address: "10.20.0.5:22".parse().unwrap(),
-            login: "admin".to_owned(),
-            rule: "dba".to_owned(),
-            record,
-            forwarded_agent: false,
-        })
-    }
-
-    #[test]
-    fn a_restarted_jumpd_knows_the_hop_and_that_nobody_records_it() {
-        let state = tempfile::tempdir().unwrap();
-        let mut before = Sessions::load(state.path()).unwrap();
-        let mut one = session(1);
-        let mut hop = new(7, true);
-        hop.recorded = true;
-        hop.unrecorded_since = 0;
-        one.open_hop(hop).unwrap();
-        before.insert(one).unwrap();
-
-        let after = Sessions::load(state.path()).unwrap();
-        let session = after.get(&SessionId::from_bytes([1; 16])).unwrap();
-        let hop = &session.hops[&HopId::from_bytes([7; 16])];
-        assert_eq!((hop.login.as_str(), hop.rule.as_str()), ("admin", "dba"));
-        assert!(!hop.recorded && !hop.is_abandoned(), "its time begins anew");
-    }
-
-    #[test]
-    fn a_hop_that_must_be_recorded_is_given_up_after_an_upgrade_would_be_over() {
-        let mut hop = new(1, true);
-        hop.unrecorded_since = boot_ms() - 14_000;
-        assert!(!hop.is_abandoned());
-        hop.unrecorded_since = boot_ms() - 15_100;
-        assert!(hop.is_abandoned());
-        hop.recorded = true;
-        assert!(!hop.is_abandoned());
-        let mut plain = new(2, false);
-        plain.unrecorded_since = 0;
-        assert!(!plain.is_abandoned());
-    }
-
-    #[test]
-    fn a_session_has_so_many_hops_and_no_more() {
-        let mut one = session(1);
-        for id in 0..MOST_HOPS {
-            one.open_hop(new(u8::try_from(id).unwrap(), false)).unwrap();
-        }
-        assert_eq!(one.open_hop(new(200, false)), Err(Reason::TooManyForwards));
-    }
 }

@@ -261,6 +261,11 @@ impl Jumpd {
         }
         let why = reason(decision);
         flow.revoked = Some((why, boot_ms()));
+        if let Some(hop) = flow.hop.clone()
+            && let Some(hop) = session.hops.get_mut(&hop)
+        {
+            hop.must_end(why);
+        }
         session.push(&Push::Cut {
             cookies: vec![question.cookie],
             reason: why,

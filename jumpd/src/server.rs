@@ -2,6 +2,7 @@
 
 use crate::agent;
 use crate::ca::Ca;
+use crate::carriers::{Process, asking_process};
 use crate::endings;
 use crate::flows;
 use crate::generation::Store;
@@ -380,11 +381,14 @@ impl Server {
             return channel.send(&refused(Reason::NoSession, "This session is not known."));
         };
         channel.set_timeout(None)?;
+        // Guards of earlier releases do not say; then there are no hops.
+        let shell = asking_process(channel.as_fd()).ok().flatten();
+        let shell = shell.map(Process::of);
         while let Some(request) = channel.recv::<Request>()? {
             if let Request::Record { .. } | Request::RecordAgain { .. } = request {
                 return self.jumpd.record(channel, &session, &request);
             }
-            channel.send(&self.jumpd.answer_shell(&session, request))?;
+            channel.send(&self.jumpd.answer_shell(&session, shell, request))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! The process id that the kernel recorded at connect(2) is the guard's, and
 //! names the session: what the shell says of itself is not needed.
 
+use crate::carriers::Process;
 use crate::judge::host_names;
 use crate::names::Resolver;
 use crate::sessions::{Asker, LISTED_FLOWS};
@@ -32,8 +33,13 @@ impl Jumpd {
             .map(crate::sessions::Session::asker)
     }
 
-    /// Answers one request of the shell of session `id`.
-    pub(crate) fn answer_shell(&self, id: &SessionId, request: Request) -> Reply {
+    /// Answers one request of a shell of session `id`, of this process.
+    pub(crate) fn answer_shell(
+        &self,
+        id: &SessionId,
+        shell: Option<Process>,
+        request: Request,
+    ) -> Reply {
         let over = || refused(Reason::NoSession, "This session is over.");
         let Some(asker) = self.asker(id) else {
             return over();
@@ -65,7 +71,7 @@ impl Jumpd {
                 targets: self.targets(&asker),
             },
             Request::Resolve { host, port } => self.resolve_for_shell(&asker, &host, port),
-            Request::HopOpen(ask) => self.hop_open(&asker, &ask),
+            Request::HopOpen(ask) => self.hop_open(&asker, shell, &ask),
             Request::HopEnded {
                 hop,
                 status,

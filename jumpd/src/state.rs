@@ -153,7 +153,10 @@ impl Jumpd {
             second_factors,
             ca,
             remembered,
-            recorder: Recorder::new(Path::new(paths::RECORDINGS)),
+            recorder: Recorder::new(
+                Path::new(paths::RECORDINGS),
+                &Path::new(paths::RUNTIME_STATE).join("recordings"),
+            ),
             journal,
             clock: Clock::default(),
         }

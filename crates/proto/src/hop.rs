@@ -69,20 +69,20 @@ impl fmt::Display for HopId {
     }
 }
 
-/// What begins the name of a socket that a guard connects to [`crate::paths::AGENT_SOCKET`].
-const AGENT_NAME: &str = "jump-agent/";
+/// What begins the name of a socket that a guard connects to one of jumpd's.
+const ASKER_NAME: &str = "jump-agent/";
 
-/// The abstract name (unix(7)) that a guard gives to ssh's socket before it connects it to
-/// [`crate::paths::AGENT_SOCKET`]: it says for which process. `cookie` is the socket's.
+/// The abstract name (unix(7)) that a guard gives to a socket before it connects it to
+/// [`crate::paths::AGENT_SOCKET`] or [`crate::paths::SHELL_SOCKET`]: it says for which process. `cookie` is the socket's.
 #[must_use]
-pub fn agent_name(pid: i32, cookie: u64) -> String {
-    format!("{AGENT_NAME}{pid}/{cookie}")
+pub fn asker_name(pid: i32, cookie: u64) -> String {
+    format!("{ASKER_NAME}{pid}/{cookie}")
 }
 
 /// The process of which such a name speaks.
 #[must_use]
-pub fn agent_process(name: &[u8]) -> Option<i32> {
-    let name = std::str::from_utf8(name).ok()?.strip_prefix(AGENT_NAME)?;
+pub fn asking_process(name: &[u8]) -> Option<i32> {
+    let name = std::str::from_utf8(name).ok()?.strip_prefix(ASKER_NAME)?;
     let (pid, cookie) = name.split_once('/')?;
     let pid: i32 = pid.parse().ok()?;
     let cookie: u64 = cookie.parse().ok()?;
@@ -263,9 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_ssh_names_its_process() {
+    fn a_socket_names_the_process_that_asks() {
         assert_eq!(
-            agent_process(agent_name(4711, u64::MAX).as_bytes()),
+            asking_process(asker_name(4711, u64::MAX).as_bytes()),
             Some(4711)
         );
         for other in [
@@ -280,7 +280,7 @@ mod tests {
             b"jump-agent/1/7\xff",
             b"x/jump-agent/1/7",
         ] {
-            assert_eq!(agent_process(other), None, "{other:?}");
+            assert_eq!(asking_process(other), None, "{other:?}");
         }
     }
 

@@ -21,7 +21,7 @@ mod words;
 pub use channel::{Channel, ChannelError, MAX_MESSAGE, PeerCredentials, TIMEOUT};
 pub use egress::{Egress, EgressReach};
 pub use factor::{Method, TotpAlgorithm, TotpChoice, TotpParams};
-pub use hop::{HopId, HopIdError, agent_name, agent_process};
+pub use hop::{HopId, HopIdError, asker_name, asking_process};
 pub use message::*;
 pub use secret::Secret;
 pub use words::{Reason, SessionId, SessionIdError, Via};

@@ -385,6 +385,9 @@ pub struct JudgeRequest {
     /// Whether the task is the OpenSSH client of one of jump-shell's hops.
     #[serde(default)]
     pub hop: bool,
+    /// Of such a client, the processes that it descends from, the nearest first: the jump-shell whose hop it is for is among them.
+    #[serde(default)]
+    pub ancestors: Vec<i32>,
 }
 
 /// The most connections that one [`Request::FlowsCut`] or [`Push::Cut`] names: they fit into a message.

@@ -37,6 +37,7 @@ fn header() -> Header {
             key: None,
             target: text(),
             address: "[::1]:22".parse().unwrap(),
+            login: None,
             rule: text(),
             policy: text(),
             version: text(),

@@ -43,6 +43,9 @@ pub struct Facts {
     pub target: String,
     /// The target as it was connected to.
     pub address: SocketAddr,
+    /// The login name at the target; absent in recordings of releases that did not write it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
     /// The rule that allowed it.
     pub rule: String,
     /// The policy's hash.
@@ -66,6 +69,17 @@ pub struct Header {
     /// The jump server's own facts.
     #[serde(rename = "jump")]
     pub facts: Facts,
+}
+
+impl Facts {
+    /// As whom it was where, as one types it: `admin@db1`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.login {
+            Some(login) => format!("{login}@{}", self.target),
+            None => self.target.clone(),
+        }
+    }
 }
 
 impl Header {

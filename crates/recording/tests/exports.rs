@@ -40,6 +40,7 @@ fn a_cast_is_asciicast_v3_with_times_relative_to_the_event_before() {
     assert_eq!(header["term"]["cols"], 80);
     assert_eq!(header["term"]["type"], "xterm");
     assert_eq!(header["jump"]["user"], "alice");
+    assert_eq!(header["jump"]["login"], "admin");
     let events: Vec<&str> = cast.lines().skip(1).collect();
     assert_eq!(
         events,
@@ -79,6 +80,8 @@ fn a_transcript_has_the_facts_and_each_line_with_its_time() {
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains("# user: alice (uid 70001)\n"), "{text}");
     assert!(text.contains("# target: db1 (10.20.0.1:22)\n"), "{text}");
+    assert!(text.contains("# login: admin\n"), "{text}");
+    assert!(exported_html(&recording(false)).contains("alice on admin@db1"));
     assert!(text.contains("\n0:00:00.000  login\n"), "{text}");
     assert!(text.contains(TEXT), "{text}");
 }
@@ -173,6 +176,7 @@ fn hostile_screens_and_facts_become_no_markup() {
         let mut header = header();
         header.facts.target = (*hostile).to_owned();
         header.facts.rule = (*hostile).to_owned();
+        header.facts.login = Some((*hostile).to_owned());
         let mut writer = jump_recording::Writer::begin(Vec::new(), &header, None).unwrap();
         writer
             .write(

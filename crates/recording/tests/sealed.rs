@@ -10,7 +10,13 @@ use shared::{IDENTITY, RECIPIENT, TEXT, contains, frames, header, keys, recordin
 #[test]
 fn without_the_identity_nothing_of_the_screen_is_in_the_file() {
     let bytes = recording(true);
-    for secret in [&b"login"[..], b"secret", b"plan", b"exit\r\n", b"100x40"] {
+    for secret in [
+        &b"login\r\n"[..],
+        b"secret",
+        b"plan",
+        b"exit\r\n",
+        b"100x40",
+    ] {
         assert!(!contains(&bytes, secret), "{secret:?}");
         assert!(
             contains(&recording(false), secret),

@@ -218,12 +218,14 @@ fn unix() {
 }
 
 fn shell() {
+    use std::os::linux::net::SocketAddrExt;
     let target = Target::new();
     let lab = Lab::new(|_| true);
     passes_for(&lab, "jump-shell");
     let door = UnixListener::from(seqpacket_listener(&lab.dir.path().join("shell.sock")));
     let session = lab.session("shell", &[&target.address().to_string()]);
-    let (connection, _) = door.accept().unwrap();
+    let (connection, name) = door.accept().unwrap();
+    let process = jump_proto::asking_process(name.as_abstract_name().unwrap());
     let peer = Channel::from(OwnedFd::from(connection)).peer().unwrap();
     // Attested: the other end is this session's guard, not the user.
     assert_eq!((peer.pid as u32, peer.uid), (lab.guard.id(), GUARD));
@@ -234,6 +236,9 @@ fn shell() {
     );
     let judged = &lab.jumpd.judged()[0];
     assert_eq!((judged.via, judged.hop), (Via::Shell, false));
+    assert!(judged.ancestors.is_empty());
+    // It hears which of the session's shells asks.
+    assert_eq!(process, Some(judged.pid));
 }
 
 /// The user's program, which is this one, is the one of that name.
@@ -253,8 +258,9 @@ fn ssh() {
     let door = UnixListener::bind(&place).unwrap();
     std::fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     let session = lab.session("ssh", &[&target.address().to_string()]);
+    let monitor = session.monitor.id();
     let (connection, name) = door.accept().unwrap();
-    let process = jump_proto::agent_process(name.as_abstract_name().unwrap());
+    let process = jump_proto::asking_process(name.as_abstract_name().unwrap());
     let peer = Channel::from(OwnedFd::from(connection)).peer().unwrap();
     assert_eq!((peer.pid as u32, peer.uid), (lab.guard.id(), GUARD));
     let said = session.says();
@@ -267,6 +273,8 @@ fn ssh() {
     assert!(said["shell"].contains("Permission denied"), "{said:?}");
     let judged = &lab.jumpd.judged()[0];
     assert_eq!((judged.via, judged.hop), (Via::Shell, true));
+    let monitor = i32::try_from(monitor).unwrap();
+    assert_eq!(judged.ancestors.first(), Some(&monitor));
     // The agent hears of the same process as jumpd was asked for.
     assert_eq!(process, Some(judged.pid));
 }

@@ -68,7 +68,9 @@ pub(crate) fn conduct(wish: &Wish, mut around: Around<'_>) -> Outcome {
         reason,
     };
     // A jumpd that is away learns of it by the connection's end.
-    let _told = around.jumpd.ask(&over);
+    if reason != Some(Reason::Unavailable) {
+        let _told = around.jumpd.ask(&over);
+    }
     if let Some(sentence) = sentence {
         print::complain(&sentence);
     }
@@ -100,9 +102,14 @@ fn run(
     if !hops.start(wish, opened) {
         return (None, Some(End::Finish(Finish::RunnerGone)));
     }
-    let desk = around
-        .terminal
-        .map(|_| Desk::new(around.jumpd, around.warnings, around.clock));
+    let mut desk = Desk::new(around.jumpd);
+    if around.terminal.is_some() {
+        desk = desk.with_person(around.warnings, around.clock);
+    }
+    // Of a recorded hop, the recorder is noticed.
+    if recorder.is_none() {
+        desk = desk.with_login();
+    }
     let parties = Parties {
         terminal: around.terminal,
         signals: around.signals,

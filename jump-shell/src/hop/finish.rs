@@ -19,6 +19,8 @@ pub(super) enum Finish {
     NotStarted(String),
     /// The recorder is gone or said no, so ssh was ended.
     Lost(Lost),
+    /// jumpd did not answer while the hop logged in, so ssh was ended.
+    Unanswered,
     /// Nobody reads or types any more, so ssh was ended.
     UserGone,
     /// The runner is gone, and ssh with it.
@@ -30,6 +32,12 @@ impl Finish {
     pub(super) fn told(self, host: &str) -> (Option<Reason>, Option<String>) {
         match self {
             Self::Ended { .. } => (None, Some(format!("{host}: ssh was ended by a signal."))),
+            Self::Unanswered => (
+                Some(Reason::Unavailable),
+                Some(format!(
+                    "{host}: the jump server does not answer now, so the login there was given up; please try again in a moment."
+                )),
+            ),
             Self::UserGone => (None, None),
             Self::Lost(Lost::Told(text)) => (Some(Reason::RecorderLost), Some(shown(&text))),
             Self::Lost(Lost::Silent) => (

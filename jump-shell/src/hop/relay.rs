@@ -40,8 +40,8 @@ const RESIZED: u32 = Signal::SIGWINCH as u32;
 pub(super) struct Parties<'a> {
     pub(super) terminal: Option<&'a Terminal>,
     pub(super) signals: Option<&'a SignalFd>,
-    /// For a person at a terminal.
-    pub(super) desk: Option<Desk<'a>>,
+    /// For a person at a terminal, and for a login.
+    pub(super) desk: Desk<'a>,
     pub(super) recorder: Option<Recorder>,
     /// What the user typed before.
     pub(super) typed: Vec<u8>,
@@ -167,9 +167,7 @@ impl<'a> Relay<'a> {
             }
             None => self.output.keep(u64::MAX),
         }
-        if let Some(desk) = &mut self.parties.desk {
-            desk.ask(now);
-        }
+        self.parties.desk.ask(now)?;
         self.show()
     }
 
@@ -299,14 +297,11 @@ impl<'a> Relay<'a> {
         if let Some((file, events)) = recorder.and_then(Recorder::awaited) {
             watch.add(Place::Recorder, file, events);
         }
-        let desk = self.parties.desk.as_ref();
-        if let Some(file) = desk.and_then(Desk::awaited) {
+        let desk = &self.parties.desk;
+        if let Some(file) = desk.awaited() {
             watch.add(Place::Desk, file, PollFlags::IN);
         }
-        let due = [
-            recorder.and_then(Recorder::deadline),
-            desk.map(Desk::deadline),
-        ];
+        let due = [recorder.and_then(Recorder::deadline), desk.deadline()];
         watch.wait(now, due.into_iter().flatten().min())
     }
 
@@ -357,7 +352,7 @@ impl<'a> Relay<'a> {
             self.hear_signals();
         }
         if ready.at(Place::Desk)
-            && let Some(sentence) = self.parties.desk.as_mut().and_then(Desk::hear)
+            && let Some(sentence) = self.parties.desk.hear()
         {
             self.say(&sentence);
         }
@@ -371,9 +366,7 @@ impl<'a> Relay<'a> {
         self.typed.truncate(read.unwrap_or(0));
         match read {
             Ok(1..) => {
-                if let Some(desk) = &mut self.parties.desk {
-                    desk.typed();
-                }
+                self.parties.desk.typed();
                 Ok(())
             }
             Err(Errno::INTR | Errno::AGAIN) => Ok(()),
@@ -392,8 +385,11 @@ impl<'a> Relay<'a> {
         }
         match self.output.fill(self.from) {
             // Without a terminal there the target speaks only after a login.
-            Filled::Slot if matches!(self.input, Input::Pipe(_)) => self.open_gate(),
-            Filled::Slot => {}
+            Filled::Slot if matches!(self.input, Input::Pipe(_)) => {
+                self.parties.desk.has_spoken();
+                self.open_gate();
+            }
+            Filled::Slot => self.parties.desk.has_spoken(),
             // Nobody holds the other end of a pipe any more; of a terminal the runner does.
             Filled::Nothing => self.is_drained[0] = self.ended.is_some(),
             Filled::End => self.is_drained[0] = true,
@@ -416,7 +412,12 @@ impl<'a> Relay<'a> {
             Ok(count @ 1..) => {
                 let bytes = &bytes[..count];
                 match self.gate.pass(bytes) {
-                    Some(passed) => self.put_errors(&passed),
+                    Some(passed) => {
+                        if !passed.is_empty() {
+                            self.parties.desk.has_spoken();
+                        }
+                        self.put_errors(&passed);
+                    }
                     None => self.put_errors(bytes),
                 }
             }

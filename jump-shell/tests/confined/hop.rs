@@ -1,17 +1,20 @@
 //! `ssh HOST`: the system's own ssh to a real sshd, as the shell runs it.
 
 use crate::Tests;
-use crate::fake::Fake;
+use crate::fake::{Fake, friendly};
 use crate::recorder::Recorder;
 use crate::shell::{Said, asked, run, wait_until};
-use crate::target::{Target, reached};
+use crate::target::{Target, answered, reached};
 use crate::terminal::Terminal;
+use jump_proto::Request;
 use jump_sys::process::children;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 pub(crate) fn tests() -> Tests {
     crate::tests![
@@ -27,6 +30,8 @@ pub(crate) fn tests() -> Tests {
         a_changed_host_key_is_one_sentence,
         a_login_that_is_refused_is_one_sentence,
         a_closed_port_is_one_sentence,
+        a_login_for_which_jumpd_has_no_answer_is_given_up,
+        a_target_that_spoke_needs_no_answer_of_jumpds,
         what_jumpd_gives_is_no_option,
         a_person_gets_a_terminal_there,
         an_interrupt_is_the_targets,
@@ -294,6 +299,47 @@ fn a_closed_port_is_one_sentence() {
     assert!(sentence.contains("Connection refused"), "{sentence}");
 }
 
+/// A jumpd that stands still once a hop is open, as far as it is asked for signs of life.
+fn silent() -> (Target, Fake) {
+    answered(false, Recorder::default(), |question| {
+        if let Request::Ends = question {
+            std::thread::sleep(Duration::from_secs(20));
+        }
+        friendly(question)
+    })
+}
+
+fn a_login_for_which_jumpd_has_no_answer_is_given_up() {
+    let (_target, jumpd) = silent();
+    let agent = jumpd.socket().with_file_name("agent.sock");
+    fs::remove_file(&agent).unwrap();
+    // ssh asks there, and waits.
+    let _stopped = UnixListener::bind(&agent).unwrap();
+    let begun = Instant::now();
+    let said = run(&jumpd.socket(), "ssh db1 true");
+    assert_eq!(said.status, Some(255));
+    assert!(said.err.contains("does not answer"), "{}", said.err);
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begun.elapsed()
+    );
+    let asked = jumpd.asked();
+    assert!(
+        !asked.iter().any(|line| line.starts_with("HopEnded")),
+        "nobody waits for it once more: {asked:?}"
+    );
+}
+
+fn a_target_that_spoke_needs_no_answer_of_jumpds() {
+    let (_target, jumpd) = silent();
+    let said = run(&jumpd.socket(), "ssh db1 echo here; sleep 5; echo still");
+    assert_eq!(
+        (said.status, said.out.as_str(), said.err.as_str()),
+        (Some(0), "here\nstill\n", "")
+    );
+}
+
 fn what_jumpd_gives_is_no_option() {
     let (_target, jumpd) = reached(false, Recorder::default(), |hop, _| {
         hop.host_key_alias = "x -oProxyCommand=id".into();
@@ -332,7 +378,7 @@ fn an_interrupt_is_the_targets() {
     terminal.wait_for("there> ", 1);
     terminal.press("sleep 60; echo slept=$?\n");
     terminal.wait_for("sleep 60", 1);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     terminal.press("\x03");
     terminal.wait_for("there> ", 2);
     terminal.press("exit\n");
@@ -372,7 +418,7 @@ fn a_new_size_is_the_targets_too() {
     // It takes its way, and a shell there looks at it between two commands.
     for _ in 0..20 {
         terminal.press("stty size\n");
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
         if terminal.screen().contains("33 101\r\n") {
             return;
         }

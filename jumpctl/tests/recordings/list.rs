@@ -44,6 +44,7 @@ fn a_list_says_who_where_when_and_how_it_ended() {
     assert_eq!(first["duration_ms"], 401_000);
     assert_eq!(first["state"], "complete");
     assert_eq!(first["exit"], 3);
+    assert_eq!(first["login"], "admin");
     assert_eq!(list[1]["sealed"], true);
 }
 

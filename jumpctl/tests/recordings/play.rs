@@ -219,7 +219,7 @@ fn a_small_terminal_is_told_that_it_is() {
     header.term.cols = 200;
     shelf.put(&made(&header, SESSION, false, true));
     let mut terminal = Terminal::new(&shelf, &["aa", "--step"]);
-    terminal.wait_for("recorded at 200x24");
+    terminal.wait_for("alice on admin@db1, recorded at 200x24");
     terminal.press("q");
     assert_eq!(terminal.ended(), Some(0));
 }

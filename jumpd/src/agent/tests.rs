@@ -221,10 +221,10 @@ fn the_connection_must_name_its_process() {
     };
     assert_eq!(accepted(None), None);
     assert_eq!(accepted(Some(format!("else/{random}"))), None);
-    let name = jump_proto::agent_name(4711, u64::from(random));
+    let name = jump_proto::asker_name(4711, u64::from(random));
     assert_eq!(accepted(Some(name)), Some(4711));
 }
 
 fn process_of(end: &OwnedFd) -> Option<i32> {
-    super::process(end).unwrap()
+    asking_process(end.as_fd()).unwrap()
 }

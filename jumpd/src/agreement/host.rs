@@ -250,6 +250,7 @@ impl Host {
             cookie,
             pid: 4713,
             hop: false,
+            ancestors: Vec::new(),
         });
         let Request::Judge(ask) = ask else {
             unreachable!()

@@ -14,6 +14,17 @@ fn me() -> i32 {
 
 /// What a guard is told whose ssh, this process, connects to the database.
 fn connect(host: &Host, live: &Live, cookie: u64, pid: i32) -> (bool, Reason) {
+    connect_below(host, live, cookie, pid, &[me()])
+}
+
+/// The same, of an ssh that descends from these.
+fn connect_below(
+    host: &Host,
+    live: &Live,
+    cookie: u64,
+    pid: i32,
+    ancestors: &[i32],
+) -> (bool, Reason) {
     let ask = JudgeRequest {
         session: live.id.clone(),
         destination: db(),
@@ -22,6 +33,7 @@ fn connect(host: &Host, live: &Live, cookie: u64, pid: i32) -> (bool, Reason) {
         cookie,
         pid,
         hop: true,
+        ancestors: ancestors.to_vec(),
     };
     match host.jumpd.judge(&ask, GUARD) {
         Reply::Judged { allowed, reason } => (allowed, reason),
@@ -40,7 +52,7 @@ const YES: (bool, Reason) = (true, Reason::RuleAllow);
 const NO: (bool, Reason) = (false, Reason::WrongVia);
 
 #[test]
-fn the_hop_that_was_opened_first_connects_first() {
+fn of_the_hops_of_one_shell_the_last_is_meant() {
     let host = host();
     let live = alice(&host);
     let hops: Vec<HopId> = (0..8)
@@ -52,7 +64,7 @@ fn the_hop_that_was_opened_first_connects_first() {
             hop
         })
         .collect();
-    for (cookie, hop) in (1..).zip(&hops) {
+    for (cookie, hop) in (1..).zip(hops.iter().rev()) {
         let pid = NOBODY - i32::try_from(cookie).unwrap();
         assert_eq!(connect(&host, &live, cookie, pid), YES);
         assert_eq!(hop_of(&host, &live, cookie), *hop);
@@ -137,6 +149,7 @@ fn two_questions_at_once_do_not_give_one_process_two_hops() {
         cookie,
         pid: me(),
         hop: true,
+        ancestors: Vec::new(),
     };
     // What it was told before it carried anything.
     let purposes: Vec<Purpose> = session
@@ -155,4 +168,86 @@ fn two_questions_at_once_do_not_give_one_process_two_hops() {
         carry(session, &purposes[1], &ask(2), false),
         Err(Reason::WrongVia)
     );
+}
+
+/// A process that lives as long as this.
+struct Shell(std::process::Child);
+
+impl Shell {
+    fn new() -> Self {
+        let child = std::process::Command::new("sleep").arg("60").spawn();
+        Self(child.unwrap())
+    }
+
+    fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).unwrap()
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _gone = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// A hop that this shell asks for, so many milliseconds later than the others.
+fn opened_by(host: &Host, live: &Live, target: &str, shell: &Shell, later: i64) -> HopId {
+    let hop = opened(host, live, target).hop;
+    let mut sessions = host.jumpd.sessions();
+    let session = sessions.get_mut(&live.id).unwrap();
+    let entry = session.hops.get_mut(&hop).unwrap();
+    entry.shell = Some(Process::of(shell.pid()));
+    entry.started_boot_ms += later;
+    hop
+}
+
+#[test]
+fn a_connection_is_of_the_hop_of_the_shell_that_started_its_ssh() {
+    let host = host();
+    let live = alice(&host);
+    let shells: Vec<Shell> = (0..4).map(|_| Shell::new()).collect();
+    let hops: Vec<HopId> = (0..)
+        .zip(&shells)
+        .map(|(age, shell)| opened_by(&host, &live, "reader@db", shell, age))
+        .collect();
+    // Not in the order in which they were opened.
+    for (cookie, at) in [(1, 2), (2, 0), (3, 3), (4, 1)] {
+        let pid = NOBODY - i32::try_from(cookie).unwrap();
+        let family = [NOBODY, shells[at].pid()];
+        assert_eq!(connect_below(&host, &live, cookie, pid, &family), YES);
+        assert_eq!(hop_of(&host, &live, cookie), hops[at]);
+    }
+}
+
+#[test]
+fn an_ssh_of_no_shell_or_of_another_has_no_hop() {
+    let host = host();
+    let live = alice(&host);
+    let (shell, other) = (Shell::new(), Shell::new());
+    let hop = opened_by(&host, &live, "reader@db", &shell, 0);
+    for family in [
+        vec![],
+        vec![NOBODY],
+        vec![NOBODY, other.pid()],
+        vec![1, 1, 1, 1, shell.pid()],
+    ] {
+        assert_eq!(connect_below(&host, &live, 1, NOBODY, &family), NO);
+    }
+    // Its number alone does not make a process the one that asked.
+    let mut sessions = host.jumpd.sessions();
+    let entry = sessions.get_mut(&live.id).unwrap().hops.get_mut(&hop);
+    entry.unwrap().shell = Some(Process::of(shell.pid()).started_later());
+    drop(sessions);
+    assert_eq!(connect_below(&host, &live, 1, NOBODY, &[shell.pid()]), NO);
+}
+
+#[test]
+fn a_hop_that_its_shell_left_behind_gets_no_connection_of_the_next() {
+    let host = host();
+    let live = alice(&host);
+    let shell = Shell::new();
+    opened_by(&host, &live, "reader@db", &shell, 0);
+    let next = opened_by(&host, &live, "reader@db", &shell, 5);
+    assert_eq!(connect_below(&host, &live, 1, NOBODY, &[shell.pid()]), YES);
+    assert_eq!(hop_of(&host, &live, 1), next);
 }

@@ -1,6 +1,7 @@
 //! Hops from their opening to their end, without sockets but the guard's.
 
 use crate::agreement::host::{GUARD, Host, Live, Person};
+use crate::carriers::Process;
 use jiff::Timestamp;
 use jump_audit::Kind;
 use jump_proto::{
@@ -67,6 +68,11 @@ pub(crate) fn alice(host: &Host) -> Live {
     host.open(&Person::new("alice", 70001, &[]), ip("10.1.2.3"))
 }
 
+/// The jump-shell of these tests.
+pub(crate) fn shell() -> Process {
+    Process::of(i32::try_from(std::process::id()).unwrap())
+}
+
 fn ask(host: &Host, live: &Live, target: &str) -> Reply {
     let (login, rest) = match target.split_once('@') {
         Some((login, rest)) => (Some(login.to_owned()), rest),
@@ -81,7 +87,8 @@ fn ask(host: &Host, live: &Live, target: &str) -> Reply {
         port,
         login,
     };
-    host.jumpd.answer_shell(&live.id, Request::HopOpen(request))
+    host.jumpd
+        .answer_shell(&live.id, Some(shell()), Request::HopOpen(request))
 }
 
 pub(crate) fn opened(host: &Host, live: &Live, target: &str) -> HopOpened {
@@ -120,6 +127,7 @@ pub(crate) fn judge(
         cookie,
         pid: 5000 + i32::try_from(cookie).unwrap(),
         hop,
+        ancestors: vec![shell().pid()],
     };
     match host.jumpd.judge(&ask, GUARD) {
         Reply::Judged { allowed, reason } => (allowed, reason),
@@ -369,7 +377,7 @@ fn the_end_of_a_hop_is_told_with_its_status_and_cuts_what_is_left() {
     };
     let reply = host
         .jumpd
-        .answer_shell(&live.id, ended(Some(Reason::LoginRefused)));
+        .answer_shell(&live.id, None, ended(Some(Reason::LoginRefused)));
     assert!(matches!(reply, Reply::Done));
     let event = host.journal.events().pop().unwrap();
     assert_eq!(event.kind, Kind::HopEnded);
@@ -384,7 +392,7 @@ fn the_end_of_a_hop_is_told_with_its_status_and_cuts_what_is_left() {
     }
     let push = live.guard.recv::<Push>().unwrap().unwrap();
     assert!(matches!(push, Push::Cut { .. }), "{push:?}");
-    let again = host.jumpd.answer_shell(&live.id, ended(None));
+    let again = host.jumpd.answer_shell(&live.id, None, ended(None));
     assert!(matches!(again, Reply::Refused { .. }), "it was over");
     // Another session's shell ends nothing here.
     let hop = opened(&host, &live, "odd");
@@ -434,7 +442,8 @@ fn explain_says_of_a_hop_what_the_shell_is_told() {
 fn the_list_of_targets_has_those_of_recorded_hops() {
     let host = host();
     let live = alice(&host);
-    let Reply::Targets { targets } = host.jumpd.answer_shell(&live.id, Request::Targets) else {
+    let Reply::Targets { targets } = host.jumpd.answer_shell(&live.id, None, Request::Targets)
+    else {
         panic!("no targets");
     };
     let db = targets

@@ -1,9 +1,8 @@
 //! How a recording begins, or goes on in a jumpd that was started anew.
 
-use super::shelf::Bookmark;
 use super::talk::{Talk, until_the_other_side_closes};
 use super::tape::Tape;
-use super::{Held, reason_of};
+use super::{Held, NotHeld, Unfinished, reason_of};
 use crate::state::{Jumpd, complain, refused};
 use jump_audit::Kind;
 use jump_policy::RecordingSettings;
@@ -52,13 +51,13 @@ impl Jumpd {
             _ => return channel.send(&refused(Reason::Internal, "This is no recording.")),
         };
         channel.set_timeout(Some(WAIT))?;
-        if self.recorder.is_stopping() {
-            // No answer: the next jumpd is asked again.
-            return Ok(());
-        }
         let held = match Held::take(self, session, hop) {
             Ok(held) => held,
-            Err((reason, sentence)) => return channel.send(&refused(reason, sentence)),
+            // No answer: the next jumpd is asked again.
+            Err(NotHeld::Stopping) => return Ok(()),
+            Err(NotHeld::Refused(reason, sentence)) => {
+                return channel.send(&refused(reason, sentence));
+            }
         };
         let begun = if begins {
             held.begin(request)
@@ -125,11 +124,7 @@ impl Held<'_> {
         let header = self.header(request);
         let recipients = settings.recipients;
         if !jumpd.recorder.has_room(settings.reserve) {
-            let why = format!(
-                "less than the reserve of {} MiB is free on the disk of {}",
-                settings.reserve >> 20,
-                jump_proto::paths::RECORDINGS
-            );
+            let why = no_room(settings.reserve);
             if !self.breaks_glass() {
                 return Err(Refusal::new(Reason::DiskFull, FULL, why));
             }
@@ -191,11 +186,43 @@ impl Held<'_> {
             ));
         };
         let bookmark = place.take();
-        let bookmark: Bookmark = bookmark.map_err(|e| failed(format!("its position: {e}")))?;
+        let bookmark = bookmark.map_err(|e| failed(format!("its position: {e}")))?;
         if bookmark.session != self.session {
             return Err(failed("it belongs to another session".into()));
         }
-        Tape::resume(place, bookmark).map_err(|e| failed(format!("it cannot go on: {e}")))
+        let tape = Tape::resume(place, bookmark);
+        self.go_on_unrecorded(tape.map_err(|e| failed(format!("it cannot go on: {e}")))?)
+    }
+
+    /// Of a recording that was interrupted, tries to go on with it; if that cannot be, only somebody who may goes on without.
+    fn go_on_unrecorded(&self, mut tape: Tape) -> Result<Tape, Refusal> {
+        if !tape.is_interrupted() {
+            return Ok(tape);
+        }
+        let recorder = &self.jumpd.recorder;
+        let reserve = self.jumpd.recording_settings().reserve;
+        let why = if recorder.has_room(reserve) {
+            match tape.close_gap() {
+                Ok(()) => return Ok(tape),
+                Err(e) => e.to_string(),
+            }
+        } else {
+            no_room(reserve)
+        };
+        let refusal = if !self.breaks_glass() {
+            Refusal::new(Reason::DiskFull, FULL, why)
+        } else if self.raise_alert(&why) {
+            return Ok(tape);
+        } else {
+            Refusal::new(Reason::AuditFailed, NO_EVENTS, "")
+        };
+        // What there is of it gets its end when there is room for one.
+        recorder.hands.put_aside(Unfinished {
+            tape,
+            facts: self.facts().clone(),
+            reason: refusal.reason,
+        });
+        Err(refusal)
     }
 
     fn header(&self, request: &Request) -> Header {
@@ -229,6 +256,7 @@ impl Held<'_> {
                 key: asker.key_fingerprint().map(str::to_owned),
                 target: hop.asked.clone(),
                 address: hop.address,
+                login: Some(hop.login.clone()),
                 rule: hop.rule.clone(),
                 policy: policy.map_or_else(String::new, |policy| policy.hash().to_owned()),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -236,6 +264,14 @@ impl Held<'_> {
             },
         }
     }
+}
+
+fn no_room(reserve: u64) -> String {
+    format!(
+        "less than the reserve of {} MiB is free on the disk of {}",
+        reserve >> 20,
+        jump_proto::paths::RECORDINGS
+    )
 }
 
 /// Whether a `TERM` is one that some terminal has: it is shown to auditors.

@@ -6,8 +6,8 @@
 //! that one: an event says up to where it is good, once.
 
 use super::shelf::{Kept, Place};
-use super::tape::{Tape, header};
-use super::with_head;
+use super::tape::Tape;
+use super::{reason_of, with_head};
 use crate::state::{Jumpd, complain};
 use jump_audit::{Event, Kind};
 use jump_proto::hop::RECORDER_UPGRADE;
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// How long after the start nobody comes any more.
 const NOBODY_COMES: Duration = RECORDER_UPGRADE.saturating_add(Duration::from_secs(5));
+
+const NOBODY_CAME: &str = "the end was not seen: nobody came back after the recorder was stopped";
 
 /// Looks through the shelf once, on a thread of its own, when nobody will come for what lies there.
 ///
@@ -63,40 +65,53 @@ impl Jumpd {
             }
         };
         for kept in all {
-            if self.recorder.is_stopping() {
-                return;
-            }
-            if self.recorder.is_busy_with(&kept.place.hop) {
-                continue;
-            }
-            if kept.bookmarked {
-                self.finish_bookmarked(&kept.place);
-            } else if !kept.torn && !has_end(&kept) {
-                self.tell_of_torn(&kept.place);
-            }
+            self.finish_leftover(&kept.place);
+        }
+        for place in self.recorder.shelf.blank() {
+            self.finish_leftover(&place);
+        }
+    }
+
+    fn finish_leftover(&self, place: &Place) {
+        // From here on nobody comes back to it: not even one who is late.
+        let Some(_finishing) = self.recorder.hands.finish(&place.hop) else {
+            return;
+        };
+        // Whoever had it meanwhile may be through with it.
+        if place.is_bookmarked() {
+            self.finish_bookmarked(place);
+        } else if place.look().is_ok_and(|kept| !kept.torn && !has_end(&kept)) {
+            self.tell_of_torn(place);
         }
     }
 
     /// Gives a recording its end that nobody goes on with.
     fn finish_bookmarked(&self, place: &Place) {
-        let header = header(place).ok();
-        let ended = place
+        let resumed = place
             .take()
             .map_err(jump_recording::WriteError::from)
-            .and_then(|bookmark| Tape::resume(place.clone(), bookmark))
-            .and_then(|mut tape| {
-                tape.end(Some(
-                    "the end was not seen: nobody came back after the recorder was stopped",
-                ))
-            });
-        match ended {
+            .and_then(|bookmark| Tape::resume(place.clone(), bookmark));
+        let mut tape = match resumed {
+            Ok(tape) => tape,
+            Err(e) => {
+                complain(&format!("recording {}: {e}", place.hop));
+                return self.tell_of_torn(place);
+            }
+        };
+        let header = tape.header().clone();
+        match tape.end(Some(NOBODY_CAME)) {
             Ok(sealed) => {
-                let event = event_by_header(Kind::RecordingSealed, place, header.as_ref());
+                let event = event_by_header(Kind::RecordingSealed, place, Some(&header));
                 self.note(
                     with_head(event, sealed.head, sealed.bytes)
                         .reason(Reason::RecorderLost)
                         .detail("nobody came back to it after the recorder was stopped"),
                 );
+            }
+            Err(e) if tape.progress().is_none() => {
+                let event = event_by_header(Kind::RecordingFailed, place, Some(&header));
+                let detail = format!("nothing of it was written: {e}");
+                self.note(event.reason(reason_of(&e)).detail(&detail));
             }
             Err(e) => {
                 complain(&format!("recording {}: {e}", place.hop));

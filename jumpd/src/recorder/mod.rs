@@ -11,6 +11,8 @@
 //! ends, the books are told ([`Held`]), and the hop's connection is cut.
 
 mod begin;
+mod bookmark;
+mod hands;
 mod leftovers;
 mod prune;
 mod shelf;
@@ -22,11 +24,11 @@ mod watch;
 
 use crate::hops::HopFacts;
 use crate::state::Jumpd;
+use hands::{Hands, NotTaken};
 use jump_audit::{Event, Kind};
 use jump_proto::{HopId, Reason, SessionId};
 use jump_recording::Head;
 use shelf::{Place, Shelf};
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -41,6 +43,10 @@ pub(crate) use watch::watch;
 const MOST: usize = 2048;
 /// How long recordings that are brought to a stop may take for it.
 const STOPPING: Duration = Duration::from_secs(5);
+
+const NO_HOP: &str = "There is no such hop to record.";
+const BEING_ENDED: &str = "The recording of this hop has ended, and cannot go on.";
+const TOO_MANY: &str = "Too many hops are being recorded now. Please try again later.";
 
 /// Orders to the thread of a recording, a bit each.
 mod order {
@@ -60,12 +66,9 @@ mod order {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     shelf: Shelf,
-    live: Mutex<HashMap<HopId, Arc<Live>>>,
-    /// Recordings that are over and could not be given their end yet.
-    unfinished: Mutex<Vec<Unfinished>>,
+    hands: Hands,
     /// Whether less of the disk is free than is to be left.
     low: AtomicBool,
-    stopping: AtomicBool,
     /// One look through the shelf for what is too old at a time.
     pruning: Mutex<()>,
 }
@@ -103,33 +106,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Recorder {
-    /// Keeps recordings in this directory.
-    pub(crate) fn new(root: &Path) -> Self {
+    /// Keeps recordings in this directory, and in the other what a restarted jumpd must know of those that have no room there.
+    pub(crate) fn new(root: &Path, state: &Path) -> Self {
         Self {
-            shelf: Shelf::new(root),
-            live: Mutex::default(),
-            unfinished: Mutex::default(),
+            shelf: Shelf::new(root, state),
+            hands: Hands::default(),
             low: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
             pruning: Mutex::default(),
         }
     }
 
-    /// Whether this jumpd is being stopped: whoever asks it now asks the next one.
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
-    }
-
-    /// Whether the recording of this hop is being written, or is to be given its end.
-    fn is_busy_with(&self, hop: &HopId) -> bool {
-        let unfinished = lock(&self.unfinished);
-        lock(&self.live).contains_key(hop)
-            || unfinished.iter().any(|other| other.facts.hop.id == *hop)
-    }
-
     /// The recording of a hop, if there is one: bytes of its file so far.
     pub(crate) fn bytes_of(&self, hop: &HopId) -> Option<u64> {
-        let live = lock(&self.live).get(hop).cloned()?;
+        let live = self.hands.live(hop)?;
         let progress = lock(&live.progress);
         Some(progress.as_ref().map_or(0, |progress| progress.bytes))
     }
@@ -153,20 +142,19 @@ impl Recorder {
     }
 
     fn order_all(&self, order: u8) {
-        for live in lock(&self.live).values() {
+        for live in self.hands.all_live() {
             live.orders.fetch_or(order, Ordering::SeqCst);
         }
     }
 
     /// Brings every recording to a place from where the next jumpd goes on, and waits for that.
     pub(crate) fn hand_over(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.order_all(order::HAND_OVER);
+        self.hands.close();
         let begun = Instant::now();
-        while !lock(&self.live).is_empty() && begun.elapsed() < STOPPING {
+        while !self.hands.are_empty() && begun.elapsed() < STOPPING {
             std::thread::sleep(Duration::from_millis(10));
         }
-        for unfinished in lock(&self.unfinished).drain(..) {
+        for unfinished in self.hands.take_unfinished() {
             // What cannot be left is found without an end at the next start.
             let _left = unfinished.tape.leave(unfinished.facts.asker.id());
         }
@@ -182,20 +170,23 @@ struct Held<'a> {
     over: Option<Reason>,
 }
 
+/// Why a hop is not recorded.
+enum NotHeld {
+    /// Whoever asks gets no answer, and asks the next jumpd.
+    Stopping,
+    /// Why, and in words for the user.
+    Refused(Reason, &'static str),
+}
+
 impl<'a> Held<'a> {
     /// Takes a hop of this session's to record it.
     ///
     /// # Errors
-    /// Why not, and in words for the user.
-    fn take(
-        jumpd: &'a Jumpd,
-        session: &SessionId,
-        hop: &HopId,
-    ) -> Result<Self, (Reason, &'static str)> {
-        // Nobody else has it after this.
+    /// Why not.
+    fn take(jumpd: &'a Jumpd, session: &SessionId, hop: &HopId) -> Result<Self, NotHeld> {
         let facts = jumpd
             .recording_begins(session, hop)
-            .ok_or((Reason::NoSession, "There is no such hop to record."))?;
+            .ok_or(NotHeld::Refused(Reason::NoSession, NO_HOP))?;
         let mut held = Self {
             jumpd,
             session: session.clone(),
@@ -206,20 +197,18 @@ impl<'a> Held<'a> {
             }),
             over: Some(Reason::RecorderLost),
         };
-        let full = {
-            let mut all = lock(&jumpd.recorder.live);
-            let full = all.len() >= MOST;
-            all.insert(hop.clone(), Arc::clone(&held.live));
-            full
-        };
-        if full {
-            held.over = Some(Reason::Busy);
-            return Err((
-                Reason::Busy,
-                "Too many hops are being recorded now. Please try again later.",
-            ));
+        match jumpd.recorder.hands.take(&held.live) {
+            Ok(()) => Ok(held),
+            Err(NotTaken::Closed) => {
+                held.over = None;
+                Err(NotHeld::Stopping)
+            }
+            Err(NotTaken::Elsewhere) => Err(NotHeld::Refused(Reason::RecorderLost, BEING_ENDED)),
+            Err(NotTaken::TooMany) => {
+                held.over = Some(Reason::Busy);
+                Err(NotHeld::Refused(Reason::Busy, TOO_MANY))
+            }
         }
-        Ok(held)
     }
 
     fn facts(&self) -> &HopFacts {
@@ -265,10 +254,12 @@ impl<'a> Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let hop = &self.live.facts.hop.id;
-        if let Some(reason) = self.over {
-            self.jumpd.recording_over(&self.session, hop, reason);
+        match self.over {
+            Some(reason) => self.jumpd.recording_over(&self.session, hop, reason),
+            None => self.jumpd.recording_left(&self.session, hop),
         }
-        lock(&self.jumpd.recorder.live).remove(hop);
+        // Last: a jumpd that is being stopped waits for this.
+        self.jumpd.recorder.hands.put_back(&self.live);
     }
 }
 

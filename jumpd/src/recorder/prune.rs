@@ -39,7 +39,7 @@ impl Jumpd {
             }
         };
         let total: u64 = all.iter().map(|kept| kept.bytes).sum();
-        all.retain(|kept| !kept.bookmarked && !self.recorder.is_busy_with(&kept.place.hop));
+        all.retain(|kept| !kept.bookmarked && !self.recorder.hands.have(&kept.place.hop));
         let now = self.now();
         let mut old = too_old(all, total, &self.recording_settings(), now);
         let more = old.len() > AT_ONCE;

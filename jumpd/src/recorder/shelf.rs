@@ -1,29 +1,28 @@
 //! Where recordings lie: one directory per day, in it one file per hop.
 //!
 //! `YYYY-MM-DD/HOP.jrec` is the recording. Beside it lie, for a while or for
-//! ever: `HOP.position`, from where a stopped recorder goes on, and
+//! ever: `HOP.position`, from where a stopped recorder goes on ([`super::bookmark`]), and
 //! `HOP.torn`, which says that a recording without an end was told of.
 
+use super::bookmark::{POSITION, day_told_afar, told_afar};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use jump_proto::HopId;
 use jump_recording::Position;
-use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 const RECORDING: &str = "jrec";
-const POSITION: &str = "position";
 const TORN: &str = "torn";
-/// The longest note of a position; it has a few hundred bytes.
-const MOST_NOTE: u64 = 64 * 1024;
 
 /// The directory of all recordings.
 #[derive(Debug, Clone)]
 pub(crate) struct Shelf {
     root: PathBuf,
+    /// Where a stopped recorder leaves word if this disk is full.
+    state: PathBuf,
 }
 
 /// The place of one recording.
@@ -31,21 +30,7 @@ pub(crate) struct Shelf {
 pub(crate) struct Place {
     pub(crate) hop: HopId,
     directory: PathBuf,
-}
-
-/// What a recorder that is stopped leaves for the next one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Bookmark {
-    /// Where the file ends.
-    #[serde(flatten)]
-    pub(crate) position: Position,
-    /// Whose it is; nobody else goes on with it.
-    pub(crate) session: jump_proto::SessionId,
-    /// When the recording began, in microseconds since the host was booted.
-    pub(crate) began_boot_us: i64,
-    /// What is missing behind the position, where something is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) gap: Option<String>,
+    pub(super) state: PathBuf,
 }
 
 /// A file of the shelf, as a list needs it.
@@ -62,9 +47,18 @@ pub(crate) struct Kept {
 }
 
 impl Shelf {
-    pub(crate) fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &Path, state: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            state: state.to_owned(),
+        }
+    }
+
+    fn at(&self, hop: &HopId, directory: PathBuf) -> Place {
+        Place {
+            hop: hop.clone(),
+            directory,
+            state: self.state.clone(),
         }
     }
 
@@ -77,10 +71,7 @@ impl Shelf {
     /// The place of a recording that begins now.
     pub(crate) fn place(&self, hop: &HopId, begins: Timestamp) -> Place {
         let day = begins.to_zoned(TimeZone::UTC).date();
-        Place {
-            hop: hop.clone(),
-            directory: self.root.join(day.to_string()),
-        }
+        self.at(hop, self.root.join(day.to_string()))
     }
 
     /// The place where a stopped recorder left this recording.
@@ -88,11 +79,22 @@ impl Shelf {
         let mut days = self.days().ok()?;
         days.reverse();
         days.into_iter()
-            .map(|directory| Place {
-                hop: hop.clone(),
-                directory,
-            })
+            .map(|directory| self.at(hop, directory))
             .find(|place| place.path(POSITION).exists())
+            .or_else(|| self.told_afar(hop))
+    }
+
+    /// The place of a recording of which word lies in the runtime state.
+    fn told_afar(&self, hop: &HopId) -> Option<Place> {
+        let day = day_told_afar(&self.state, hop)?;
+        Some(self.at(hop, self.root.join(day)))
+    }
+
+    /// Recordings that a stopped recorder left before there was a file of them.
+    pub(crate) fn blank(&self) -> Vec<Place> {
+        let told = told_afar(&self.state);
+        let places = told.iter().filter_map(|hop| self.told_afar(hop));
+        places.filter(|place| !place.file().exists()).collect()
     }
 
     /// Every recording, day by day.
@@ -105,21 +107,11 @@ impl Shelf {
                 let Some(hop) = hop_of(&path, RECORDING) else {
                     continue;
                 };
+                let place = self.at(&hop, directory.clone());
                 // One that is deleted meanwhile is none.
-                let Ok(file) = entry.metadata() else {
-                    continue;
-                };
-                let place = Place {
-                    hop,
-                    directory: directory.clone(),
-                };
-                all.push(Kept {
-                    bytes: file.len(),
-                    ended: file.mtime(),
-                    bookmarked: place.path(POSITION).exists(),
-                    torn: place.path(TORN).exists(),
-                    place,
-                });
+                if let Ok(kept) = place.look() {
+                    all.push(kept);
+                }
             }
         }
         Ok(all)
@@ -131,10 +123,7 @@ impl Shelf {
         for entry in std::fs::read_dir(&self.root)? {
             let entry = entry?;
             let name = entry.file_name();
-            let is_day = name
-                .to_str()
-                .is_some_and(|name| name.len() == 10 && name.parse::<jiff::civil::Date>().is_ok());
-            if is_day && entry.file_type()?.is_dir() {
+            if name.to_str().is_some_and(is_day) && entry.file_type()?.is_dir() {
                 days.push(entry.path());
             }
         }
@@ -156,7 +145,12 @@ impl Shelf {
     }
 }
 
-fn hop_of(path: &Path, extension: &str) -> Option<HopId> {
+/// Whether it is the name of a day's directory.
+pub(super) fn is_day(name: &str) -> bool {
+    name.len() == 10 && name.parse::<jiff::civil::Date>().is_ok()
+}
+
+pub(super) fn hop_of(path: &Path, extension: &str) -> Option<HopId> {
     if path.extension()? != extension {
         return None;
     }
@@ -164,8 +158,33 @@ fn hop_of(path: &Path, extension: &str) -> Option<HopId> {
 }
 
 impl Place {
-    fn path(&self, extension: &str) -> PathBuf {
+    pub(super) fn path(&self, extension: &str) -> PathBuf {
         self.directory.join(format!("{}.{extension}", self.hop))
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The day that it is of.
+    pub(super) fn day(&self) -> String {
+        let name = self.directory.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// What lies there.
+    ///
+    /// # Errors
+    /// When there is no recording.
+    pub(crate) fn look(&self) -> io::Result<Kept> {
+        let file = std::fs::symlink_metadata(self.file())?;
+        Ok(Kept {
+            bytes: file.len(),
+            ended: file.mtime(),
+            bookmarked: self.is_bookmarked(),
+            torn: self.path(TORN).exists(),
+            place: self.clone(),
+        })
     }
 
     /// The recording's file.
@@ -251,31 +270,12 @@ impl Place {
         Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()) && ours.len() >= bytes)
     }
 
-    /// Leaves word of where to go on, in one step.
-    pub(crate) fn leave(&self, bookmark: &Bookmark) -> io::Result<()> {
-        self.put(POSITION, &serde_json::to_vec(bookmark)?)
-    }
-
-    /// Takes that word away: whoever has it is the only one who goes on.
-    ///
-    /// # Errors
-    /// When there is none, or it cannot be read or removed.
-    pub(crate) fn take(&self) -> io::Result<Bookmark> {
-        let path = self.path(POSITION);
-        let mut text = Vec::new();
-        File::open(&path)?.take(MOST_NOTE).read_to_end(&mut text)?;
-        let bookmark = serde_json::from_slice(&text)?;
-        std::fs::remove_file(&path)?;
-        sync(Some(&self.directory))?;
-        Ok(bookmark)
-    }
-
     /// Remembers that this recording was told of as torn.
     pub(crate) fn note_torn(&self, what: &str) -> io::Result<()> {
         self.put(TORN, format!("{what}\n").as_bytes())
     }
 
-    fn put(&self, extension: &str, content: &[u8]) -> io::Result<()> {
+    pub(super) fn put(&self, extension: &str, content: &[u8]) -> io::Result<()> {
         let temporary = self.path(&format!("{extension}.new"));
         let mut file = OpenOptions::new()
             .write(true)
@@ -315,7 +315,7 @@ fn hold(file: &File) {
     }
 }
 
-fn sync(directory: Option<&Path>) -> io::Result<()> {
+pub(super) fn sync(directory: Option<&Path>) -> io::Result<()> {
     directory.map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
@@ -328,7 +328,8 @@ mod tests {
     fn readers_see_which_file_is_being_written() {
         let directory = tempfile::tempdir().unwrap();
         let hop = HopId::from_bytes([1; 16]);
-        let place = Shelf::new(directory.path()).place(&hop, Timestamp::UNIX_EPOCH);
+        let place =
+            Shelf::new(directory.path(), directory.path()).place(&hop, Timestamp::UNIX_EPOCH);
         let written = || {
             let file = place.read().unwrap();
             let free = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared);

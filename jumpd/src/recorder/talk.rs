@@ -7,7 +7,7 @@
 //! shell that does not read.
 
 use super::tape::Tape;
-use super::{Held, Unfinished, lock, order, reason_of, sealed_event};
+use super::{Held, Unfinished, order, reason_of, sealed_event};
 use crate::state::complain;
 use jump_audit::Kind;
 use jump_proto::hop::{FromRecorder, FromShell, RECORD_DATA};
@@ -280,7 +280,8 @@ impl<'a> Talk<'a> {
         let ended = match ending {
             Ending::HandOver => self.hand_over(),
             Ending::Over => {
-                let sealed = self.seal(None, Reason::ClosedByPeer, "");
+                let why = self.held.must_end().unwrap_or(Reason::ClosedByPeer);
+                let sealed = self.seal(None, why, "");
                 if sealed {
                     until_the_other_side_closes(self.channel);
                 } else {
@@ -289,7 +290,7 @@ impl<'a> Talk<'a> {
                 sealed
             }
             Ending::Gone => {
-                let why = self.held.ending().unwrap_or(Reason::ShellLost);
+                let why = self.held.must_end().unwrap_or(Reason::ShellLost);
                 self.seal(
                     Some("the end was not seen: jump-shell is gone"),
                     why,
@@ -351,14 +352,12 @@ impl<'a> Talk<'a> {
 
     /// Leaves a recording without an end to the housekeeper.
     fn put_aside(self) {
-        let mut unfinished = lock(&self.held.jumpd.recorder.unfinished);
-        if unfinished.len() < super::MOST {
-            unfinished.push(Unfinished {
-                tape: self.tape,
-                facts: self.held.facts().clone(),
-                reason: self.held.over.unwrap_or(Reason::RecorderLost),
-            });
-        }
+        let hands = &self.held.jumpd.recorder.hands;
+        hands.put_aside(Unfinished {
+            tape: self.tape,
+            facts: self.held.facts().clone(),
+            reason: self.held.over.unwrap_or(Reason::RecorderLost),
+        });
     }
 
     /// The hop must end now: its connection is cut, and the user told why.
@@ -394,10 +393,11 @@ impl<'a> Talk<'a> {
 }
 
 impl Held<'_> {
-    /// Why the session is being ended, if it is.
-    fn ending(&self) -> Option<Reason> {
+    /// Why the hop must end, or its session, if it must.
+    fn must_end(&self) -> Option<Reason> {
         let sessions = self.jumpd.sessions();
-        sessions.get(&self.session)?.ending
+        let session = sessions.get(&self.session)?;
+        session.ends_hop_for(&self.facts().hop.id)
     }
 }
 

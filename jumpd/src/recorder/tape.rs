@@ -5,7 +5,8 @@
 //! frame once it can be written again, and the first frame then says what is
 //! missing.
 
-use super::shelf::{Bookmark, Place};
+use super::bookmark::{Bookmark, Left, Missing};
+use super::shelf::Place;
 use jump_proto::SessionId;
 use jump_recording::{Head, Header, Kind, Position, Sealing, WriteError, Writer};
 use std::fs::File;
@@ -33,8 +34,7 @@ impl Write for Shared {
 /// What is not being recorded.
 #[derive(Debug)]
 struct Gap {
-    why: String,
-    bytes: u64,
+    missing: Missing,
     tried: Instant,
 }
 
@@ -142,18 +142,24 @@ impl Tape {
         }
     }
 
-    /// Goes on with a recording that a stopped recorder left. What it is encrypted to stays.
+    /// Goes on with a recording that a stopped recorder left; interrupted, if it was. What it is encrypted to stays.
     ///
     /// # Errors
-    /// When the file is not as it was left, or cannot be written.
+    /// When the file is not as it was left.
     pub(super) fn resume(place: Place, bookmark: Bookmark) -> Result<Self, WriteError> {
-        let file = place.open_again(&bookmark.position)?;
-        let header = header(&place)?;
-        let recipients = header.facts.sealed_to.clone();
-        let sealing = sealing(&recipients)?;
-        let file = Arc::new(file);
-        let last = bookmark.position.counts.micros;
-        let writer = Writer::resume(Shared(Arc::clone(&file)), bookmark.position, sealing)?;
+        let (header, recipients, paper) = match bookmark.left {
+            Left::Nothing { header, recipients } => (*header, recipients, None),
+            Left::File(position) => {
+                let file = Arc::new(place.open_again(&position)?);
+                let header = header(&place)?;
+                let recipients = header.facts.sealed_to.clone();
+                let sealing = sealing(&recipients)?;
+                let writer = Writer::resume(Shared(Arc::clone(&file)), position, sealing)?;
+                (header, recipients, Some(Paper { file, writer }))
+            }
+        };
+        let position = paper.as_ref().map(|paper| paper.writer.position());
+        let last = position.map_or(0, |position| position.counts.micros);
         // After a boot the clock began anew; then nothing happened since the last frame.
         let began = bookmark.began_boot_us;
         let elapsed = i64::try_from(last).unwrap_or(i64::MAX);
@@ -162,18 +168,16 @@ impl Tape {
         } else {
             boot_us().saturating_sub(elapsed)
         };
+        let tried = Instant::now();
         let mut tape = Self {
-            place,
-            header,
-            recipients,
             began_boot_us,
-            paper: Some(Paper { file, writer }),
-            gap: None,
-            broken: false,
+            paper,
+            gap: bookmark.missing.map(|missing| Gap { missing, tried }),
             last,
+            ..Self::without_paper(place, header, recipients)
         };
-        if let Some(missing) = bookmark.gap {
-            tape.write(Kind::Gap, missing.as_bytes())?;
+        if tape.paper.is_none() {
+            tape.open_gap("there was no file of it");
         }
         Ok(tape)
     }
@@ -214,8 +218,10 @@ impl Tape {
     /// From now on nothing is kept.
     pub(super) fn open_gap(&mut self, why: &str) {
         self.gap.get_or_insert_with(|| Gap {
-            why: why.to_owned(),
-            bytes: 0,
+            missing: Missing {
+                why: why.to_owned(),
+                bytes: 0,
+            },
             tried: Instant::now(),
         });
     }
@@ -223,7 +229,8 @@ impl Tape {
     /// So many bytes more are missing.
     pub(super) fn lose(&mut self, bytes: usize) {
         if let Some(gap) = &mut self.gap {
-            gap.bytes = gap.bytes.saturating_add(bytes as u64);
+            let missing = &mut gap.missing;
+            missing.bytes = missing.bytes.saturating_add(bytes as u64);
         }
     }
 
@@ -247,7 +254,7 @@ impl Tape {
             return Ok(());
         };
         gap.tried = Instant::now();
-        let missing = gap.to_string();
+        let missing = gap.missing.to_string();
         match &mut self.paper {
             Some(paper) => paper.mend(&self.recipients)?,
             None => {
@@ -307,19 +314,25 @@ impl Tape {
     /// # Errors
     /// When that cannot be written.
     pub(super) fn leave(&self, session: &SessionId) -> io::Result<()> {
-        let Some(paper) = &self.paper else {
-            return Err(io::Error::other("there is no file yet"));
+        let left = match &self.paper {
+            Some(paper) => {
+                let position = paper.writer.position().clone();
+                if self.broken {
+                    paper.file.set_len(position.bytes)?;
+                }
+                paper.file.sync_data()?;
+                Left::File(position)
+            }
+            None => Left::Nothing {
+                header: Box::new(self.header.clone()),
+                recipients: self.recipients.clone(),
+            },
         };
-        let position = paper.writer.position().clone();
-        if self.broken {
-            paper.file.set_len(position.bytes)?;
-        }
-        paper.file.sync_data()?;
         self.place.leave(&Bookmark {
-            position,
+            left,
             session: session.clone(),
             began_boot_us: self.began_boot_us,
-            gap: self.gap.as_ref().map(ToString::to_string),
+            missing: self.gap.as_ref().map(|gap| gap.missing.clone()),
         })
     }
 
@@ -329,15 +342,14 @@ impl Tape {
         Some((paper.writer.position(), &paper.file))
     }
 
+    /// Whose it is.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
     /// Where it lies.
     pub(super) fn place(&self) -> &Place {
         &self.place
-    }
-}
-
-impl std::fmt::Display for Gap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes were not recorded: {}", self.bytes, self.why)
     }
 }
 

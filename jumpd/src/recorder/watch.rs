@@ -4,7 +4,7 @@
 //! much is free is asked by a thread that waits for no fdatasync: on a disk
 //! that is being filled, that takes longest.
 
-use super::{Unfinished, lock, order, sealed_event, with_head};
+use super::{lock, order, sealed_event, with_head};
 use crate::state::{Jumpd, complain};
 use jump_audit::{Event, Kind};
 use jump_proto::Reason;
@@ -57,7 +57,7 @@ fn every(
         .spawn(move || {
             loop {
                 std::thread::sleep(pause);
-                if jumpd.recorder.is_stopping() {
+                if jumpd.recorder.hands.are_closed() {
                     return;
                 }
                 work(&jumpd);
@@ -104,8 +104,7 @@ impl Jumpd {
 
     /// Makes what was recorded durable, and lets the journal know of it, where that was last done `at_least` ago.
     pub(super) fn write_checkpoints(&self, at_least: Duration) {
-        let all: Vec<_> = lock(&self.recorder.live).values().cloned().collect();
-        for live in all {
+        for live in self.recorder.hands.all_live() {
             let (place, file, head, bytes) = {
                 let mut progress = lock(&live.progress);
                 let Some(known) = progress.as_mut() else {
@@ -137,8 +136,11 @@ impl Jumpd {
 
     /// Tries once more to give recordings their end.
     pub(super) fn finish_unfinished(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.recorder.unfinished));
-        for mut unfinished in waiting {
+        let hands = &self.recorder.hands;
+        for _ in 0..hands.unfinished() {
+            let Some((mut unfinished, _finishing)) = hands.next_unfinished() else {
+                return;
+            };
             match unfinished.tape.end(None) {
                 Ok(sealed) => {
                     // What is not durable now is so at the latest when the disk can write again.
@@ -146,7 +148,7 @@ impl Jumpd {
                     let event = sealed_event(&unfinished.facts, &sealed, unfinished.reason);
                     self.note(event);
                 }
-                Err(_) => lock(&self.recorder.unfinished).push(Unfinished { ..unfinished }),
+                Err(_) => hands.put_aside(unfinished),
             }
         }
     }

@@ -42,6 +42,7 @@ fn facts(header: &Header) -> Vec<(&'static str, String)> {
         ("from", facts.source.to_string()),
         ("key", facts.key.clone().unwrap_or_default()),
         ("target", format!("{} ({})", facts.target, facts.address)),
+        ("login", facts.login.clone().unwrap_or_default()),
         ("rule", facts.rule.clone()),
         ("policy", facts.policy.clone()),
         ("began", began(header.timestamp)),

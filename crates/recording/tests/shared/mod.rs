@@ -30,6 +30,7 @@ pub(crate) fn header() -> Header {
             key: Some("SHA256:abc".to_owned()),
             target: "db1".to_owned(),
             address: "10.20.0.1:22".parse().unwrap(),
+            login: Some("admin".to_owned()),
             rule: "dba-office".to_owned(),
             policy: "p-1".to_owned(),
             version: "0.1.0".to_owned(),

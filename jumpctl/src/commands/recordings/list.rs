@@ -29,6 +29,9 @@ pub(super) struct Listed<'a> {
     session: &'a str,
     target: &'a str,
     address: String,
+    /// At the target; absent in recordings of releases that did not write it down there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<&'a str>,
     rule: &'a str,
     size: u64,
     state: State,
@@ -56,6 +59,7 @@ impl<'a> Listed<'a> {
             session: &facts.session,
             target: &facts.target,
             address: facts.address.to_string(),
+            login: facts.login.as_deref(),
             rule: &facts.rule,
             size: item.size,
             state: item.state,

@@ -29,7 +29,7 @@ impl Host {
     }
 
     fn ask(&self, session: &SessionId, request: Request) -> Reply {
-        self.jumpd.answer_shell(session, request)
+        self.jumpd.answer_shell(session, None, request)
     }
 
     fn own_sessions(&self, session: &SessionId) -> Vec<SessionInfo> {

@@ -4,7 +4,6 @@ use super::*;
 use crate::recorder::lock;
 use crate::recorder::talk::LOOK_AFTER;
 use crate::recorder::watch::{Shortage, watch};
-use std::sync::atomic::Ordering;
 
 /// Below the floor, with a grace that outlasts every test.
 const AT_FLOOR: &str = "reserve = \"1000000TiB\"\ngrace = \"1h\"\n";
@@ -251,16 +250,13 @@ fn a_checkpoint_that_takes_its_time_does_not_keep_from_looking_at_the_disk() {
     let shell = host.record();
     shell.output(b"one");
     shell.until_kept(1);
-    let live = lock(&host.jumpd.recorder.live)
-        .get(&hop())
-        .cloned()
-        .unwrap();
+    let live = host.jumpd.recorder.hands.live(&hop()).unwrap();
     // As one that waits for a disk does, the checkpoint of this recording comes to no end.
     let stuck = lock(&live.progress);
     host.take(AT_FLOOR);
     watch(Arc::clone(&host.jumpd)).unwrap();
     let said = shell.hear().unwrap();
-    host.jumpd.recorder.stopping.store(true, Ordering::SeqCst);
+    host.jumpd.recorder.hands.close();
     drop(stuck);
     assert!(
         matches!(&said, FromRecorder::Notice(text) if text.contains("will be ended soon")),

@@ -49,6 +49,23 @@ fn a_shell_that_is_gone_with_its_session_leaves_the_sessions_reason() {
 }
 
 #[test]
+fn a_hop_that_jumpd_ended_leaves_jumpds_reason_whatever_the_shell_says_of_it() {
+    let host = Host::new("");
+    let shell = host.record();
+    {
+        let mut sessions = host.jumpd.sessions();
+        let hops = &mut sessions.get_mut(&alice()).unwrap().hops;
+        hops.get_mut(&hop())
+            .unwrap()
+            .must_end(jump_proto::Reason::WindowClosed);
+    }
+    // ssh lost its connection, and this is all the shell knows.
+    shell.over(255);
+    assert!(host.told("recording.sealed")[0].contains("reason=window_closed"));
+    assert_eq!(report(&host.file(), &[]).trailer.unwrap().exit, Some(255));
+}
+
+#[test]
 fn what_is_no_packet_ends_the_hop_and_the_recording_in_good_order() {
     for packet in [
         &b"?"[..],

@@ -52,6 +52,49 @@ fn what_somebody_came_back_for_is_left_alone() {
 }
 
 #[test]
+fn who_comes_back_at_the_last_moment_goes_on_or_is_refused_and_the_recording_is_whole() {
+    for round in 0..40 {
+        let host = abandoned();
+        let finishing = Arc::clone(&host.jumpd);
+        let finishes = std::thread::spawn(move || finishing.finish_leftovers());
+        std::thread::sleep(Duration::from_micros(10 * (round % 20)));
+        let (shell, reply) = host.ask(&alice(), Request::RecordAgain { hop: hop() });
+        match reply {
+            Reply::Recording => shell.over(0),
+            Reply::Refused { reason, .. } => {
+                assert_eq!(reason, jump_proto::Reason::RecorderLost);
+                shell.close();
+            }
+            other => panic!("{other:?}"),
+        }
+        finishes.join().unwrap();
+        assert_eq!(host.told("recording.sealed").len(), 1, "{round}");
+        assert!(host.files("torn").is_empty() && host.files("position").is_empty());
+        let report = report(&host.file(), &host.heads());
+        assert!(report.good(), "{:?}", report.fault);
+    }
+}
+
+#[test]
+fn what_was_left_without_a_file_becomes_one_that_says_so() {
+    let host = Host::new(&format!("{NO_ROOM}break_glass = [\"oncall\"]\n"));
+    let shell = host.record();
+    shell.output(b"unseen");
+    shell.until_kept(1);
+    let stopped = host.stop();
+    assert!(shell.hear_out().contains(&FromRecorder::ComeAgain));
+    stopped.join().unwrap();
+    let host = host.next();
+    host.jumpd.finish_leftovers();
+    let report = report(&host.file(), &host.heads());
+    assert!(report.good(), "{:?}", report.fault);
+    assert_eq!(report.trailer.unwrap().gaps, 1);
+    assert!(host.told("recording.sealed")[0].contains("user=alice"));
+    host.jumpd.finish_leftovers();
+    assert_eq!(host.told("recording.sealed").len(), 1, "it is said once");
+}
+
+#[test]
 fn a_torn_recording_is_told_of_once_and_stays_as_it_is() {
     let host = Host::new("");
     let shell = host.record();

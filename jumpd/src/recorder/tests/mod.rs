@@ -71,6 +71,7 @@ fn hop_named(id: u8, record: bool) -> Hop {
         rule: "dba".to_owned(),
         record,
         forwarded_agent: false,
+        shell: None,
     })
 }
 
@@ -100,7 +101,7 @@ impl Host {
             Remembered::load(state).unwrap(),
             Journal::with_sinks(&state.join("audit.chain"), vec![Box::new(journal.clone())]),
         );
-        jumpd.recorder = Recorder::new(&recordings);
+        jumpd.recorder = Recorder::new(&recordings, &state.join("recordings-afar"));
         let host = Self {
             jumpd: Arc::new(jumpd),
             journal,
@@ -112,7 +113,18 @@ impl Host {
 
     /// Another jumpd after this one.
     fn next(self) -> Self {
-        Self::on(Arc::clone(&self.root), "")
+        self.next_with("")
+    }
+
+    /// Another one, with these further lines of `[recording]`.
+    fn next_with(self, recording: &str) -> Self {
+        Self::on(Arc::clone(&self.root), recording)
+    }
+
+    /// Stops this jumpd, whose recordings go on with the next.
+    fn stop(&self) -> JoinHandle<()> {
+        let stopping = Arc::clone(&self.jumpd);
+        std::thread::spawn(move || stopping.recorder.hand_over())
     }
 
     /// Takes a policy with these further lines of `[recording]` into force.

@@ -81,6 +81,70 @@ fn who_asks_a_jumpd_that_is_being_stopped_gets_no_answer_and_asks_the_next() {
 }
 
 #[test]
+fn who_begins_while_it_is_being_stopped_is_handed_over_or_asks_the_next() {
+    let mut taken = 0;
+    for round in 0..60 {
+        let host = Host::new("");
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let jumpd = Arc::clone(&host.jumpd);
+        let begins = std::thread::spawn(move || {
+            jumpd
+                .record(&Channel::from(theirs), &alice(), &record(hop()))
+                .unwrap();
+        });
+        std::thread::sleep(Duration::from_micros(40 * (round % 30)));
+        let stopped = host.stop();
+        let channel = Channel::from(ours);
+        let answer = channel.recv::<Reply>().unwrap();
+        match answer {
+            Some(Reply::Recording) => {
+                let shell = Shell {
+                    channel,
+                    thread: begins,
+                };
+                assert_eq!(shell.hear_out(), [FromRecorder::ComeAgain]);
+                taken += 1;
+            }
+            None => begins.join().unwrap(),
+            other => panic!("{other:?}"),
+        }
+        stopped.join().unwrap();
+        // From here on the process is gone.
+        assert!(!host.is_recorded());
+        assert_eq!(host.files("jrec").len(), host.files("position").len());
+        assert!(host.told("recording.failed").is_empty());
+    }
+    println!("{taken} were handed over");
+}
+
+#[test]
+fn nothing_is_taken_in_hand_once_the_hands_are_closed() {
+    let host = Host::new("");
+    let hands = &host.jumpd.recorder.hands;
+    let finishing = hands.finish(&hop()).unwrap();
+    assert!(hands.finish(&hop()).is_none(), "by one at a time");
+    let (_, reply) = host.ask(&alice(), Request::RecordAgain { hop: hop() });
+    assert!(
+        matches!(reply, Reply::Refused { reason, .. } if reason == jump_proto::Reason::RecorderLost),
+        "{reply:?}"
+    );
+    assert!(!host.is_recorded());
+    let stopped = host.stop();
+    wait_for("closed", || hands.are_closed());
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!stopped.is_finished(), "it waits for who finishes");
+    drop(finishing);
+    stopped.join().unwrap();
+    assert!(hands.finish(&hop()).is_none());
+}
+
+#[test]
 fn a_file_that_is_not_as_it_was_left_does_not_go_on() {
     type Meddle = fn(&Path);
     let meddlers: [Meddle; 3] = [
@@ -143,6 +207,110 @@ fn an_interruption_is_handed_over_too() {
     assert_eq!(kinds, [Kind::Output, Kind::Gap, Kind::Exit]);
 }
 
+/// Goes on unrecorded with a policy of these lines.
+fn unrecorded(shell: &Shell, host: &Host, lines: &str) {
+    let mut shortage = crate::recorder::watch::Shortage::default();
+    host.take(lines);
+    host.jumpd.look_at_disk(&mut shortage);
+    host.jumpd.look_at_disk(&mut shortage);
+    wait_for("the alert", || !host.events("alert.raised").is_empty());
+    shell.output(b"unseen");
+    shell.until_kept(2);
+}
+
+/// No room, and a member of `break_glass`.
+fn broken() -> String {
+    format!("{NO_ROOM}break_glass = [\"oncall\"]\n")
+}
+
+#[test]
+fn who_may_break_the_glass_goes_on_unrecorded_in_the_next_jumpd_too() {
+    let host = Host::new("break_glass = [\"oncall\"]\n");
+    let shell = host.record();
+    shell.output(b"seen");
+    shell.until_kept(1);
+    unrecorded(&shell, &host, &broken());
+    // Beside the recording there is no room for a word of it.
+    std::fs::create_dir(host.file().with_extension("position.new")).unwrap();
+    let stopped = host.stop();
+    assert!(shell.hear_out().contains(&FromRecorder::ComeAgain));
+    stopped.join().unwrap();
+    assert!(host.files("position").is_empty());
+
+    let host = host.next_with(&broken());
+    let shell = host.record_again();
+    assert!(host.is_recorded(), "its connection goes on");
+    assert_eq!(host.events("alert.raised").len(), 1);
+    shell.output(b"unseen too");
+    let said = shell.until_kept(1);
+    assert!(
+        matches!(said.as_slice(), [FromRecorder::Notice(text)] if text.contains("not recorded")),
+        "{said:?}"
+    );
+    host.take("reserve = \"16MiB\"\n");
+    host.jumpd
+        .look_at_disk(&mut crate::recorder::watch::Shortage::default());
+    std::thread::sleep(Duration::from_millis(1100));
+    shell.output(b"seen again");
+    shell.until_kept(2);
+    shell.over(0);
+    let report = report(&host.file(), &host.heads());
+    assert!(report.good(), "{:?}", report.fault);
+    let frames = frames(&host.file());
+    let kinds: Vec<_> = frames.iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [Kind::Output, Kind::Gap, Kind::Output, Kind::Exit]);
+    let gap = String::from_utf8_lossy(&frames[1].data).into_owned();
+    assert!(gap.starts_with("16 bytes were not recorded: "), "{gap}");
+}
+
+#[test]
+fn a_recording_of_which_there_is_no_file_yet_is_handed_over_as_well() {
+    let host = Host::new(&broken());
+    let shell = host.record();
+    shell.output(b"unseen");
+    shell.until_kept(1);
+    let stopped = host.stop();
+    assert!(shell.hear_out().contains(&FromRecorder::ComeAgain));
+    stopped.join().unwrap();
+    assert!(host.files("jrec").is_empty(), "the disk is left alone");
+    let host = host.next_with("break_glass = [\"oncall\"]\n");
+    let shell = host.record_again();
+    assert!(host.told("alert.raised").is_empty(), "there is room again");
+    shell.output(b"seen");
+    shell.until_kept(1);
+    shell.over(3);
+    let report = report(&host.file(), &host.heads());
+    assert!(report.good(), "{:?}", report.fault);
+    assert_eq!(report.header.unwrap().facts.recording, hop().to_string());
+    let trailer = report.trailer.unwrap();
+    assert_eq!((trailer.gaps, trailer.exit), (1, Some(3)));
+}
+
+#[test]
+fn who_may_not_break_the_glass_any_more_does_not_go_on_unrecorded() {
+    let host = Host::new("break_glass = [\"oncall\"]\n");
+    let shell = host.record();
+    shell.output(b"seen");
+    shell.until_kept(1);
+    unrecorded(&shell, &host, &broken());
+    let stopped = host.stop();
+    assert!(shell.hear_out().contains(&FromRecorder::ComeAgain));
+    stopped.join().unwrap();
+    let host = host.next_with(NO_ROOM);
+    let (_, reply) = host.ask(&alice(), Request::RecordAgain { hop: hop() });
+    assert!(
+        matches!(reply, Reply::Refused { reason, .. } if reason == jump_proto::Reason::DiskFull),
+        "{reply:?}"
+    );
+    assert!(!host.is_recorded());
+    assert!(host.told("recording.failed")[0].contains("reason=disk_full"));
+    // What there is of it gets its end.
+    host.jumpd.finish_unfinished();
+    assert!(host.told("recording.sealed")[0].contains("reason=disk_full"));
+    let report = report(&host.file(), &host.heads());
+    assert!(report.good(), "{:?}", report.fault);
+}
+
 #[test]
 fn told_to_stop_the_process_takes_no_more_connections_leaves_its_recordings_and_ends_well() {
     const NAME: &str = "recorder::tests::stop::told_to_stop_the_process_takes_no_more_connections_leaves_its_recordings_and_ends_well";
@@ -178,7 +346,8 @@ fn be_stopped(root: &Path) {
     let mut host = Host::new("");
     let recordings = root.join("recordings");
     std::fs::create_dir(&recordings).unwrap();
-    Arc::get_mut(&mut host.jumpd).unwrap().recorder = Recorder::new(&recordings);
+    Arc::get_mut(&mut host.jumpd).unwrap().recorder =
+        Recorder::new(&recordings, &root.join("state"));
     let stop = crate::stop::on_signal(signals, Arc::clone(&host.jumpd)).unwrap();
     let (listener, _nobody) = std::os::unix::net::UnixStream::pair().unwrap();
     let note = root.join("no-more-connections");

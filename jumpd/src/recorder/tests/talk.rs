@@ -90,6 +90,7 @@ fn the_header_says_whose_it_is_and_of_the_terminal_only_what_is_plain() {
             (facts.target.as_str(), facts.address.to_string().as_str()),
             ("db1", "10.20.0.5:22")
         );
+        assert_eq!(facts.login.as_deref(), Some("admin"));
         assert_eq!(facts.recording, hop().to_string());
         assert_eq!(facts.policy, host.jumpd.policy().unwrap().hash());
         std::fs::remove_file(file).unwrap();

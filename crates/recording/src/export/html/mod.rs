@@ -81,7 +81,11 @@ pub fn html<R: Read + Seek>(reader: Reader<R>, out: &mut impl Write) -> io::Resu
 }
 
 fn title(header: &Header) -> String {
-    escape(&format!("{} on {}", header.facts.user, header.facts.target))
+    escape(&format!(
+        "{} on {}",
+        header.facts.user,
+        header.facts.place()
+    ))
 }
 
 /// Who did it where and when, how it ended, and what is wrong with it.

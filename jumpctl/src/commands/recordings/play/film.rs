@@ -191,6 +191,7 @@ pub(super) mod tests {
                 key: None,
                 target: "db1".to_owned(),
                 address: "[::1]:22".parse().unwrap(),
+                login: None,
                 rule: "r".to_owned(),
                 policy: "p".to_owned(),
                 version: "v".to_owned(),

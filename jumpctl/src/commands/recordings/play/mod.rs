@@ -245,7 +245,8 @@ fn put(raw: bool, frame: &Frame, pending: &mut Vec<u8>) {
 /// Who did this where; and whether all of it fits on this terminal.
 fn greeting(item: &Item, (cols, rows): (usize, usize)) -> String {
     let (term, facts) = (&item.header.term, &item.header.facts);
-    let mut said = format!("{} on {}", printable(&facts.user), printable(&facts.target));
+    let (user, place) = (printable(&facts.user), printable(&facts.place()));
+    let mut said = format!("{user} on {place}");
     if usize::from(term.cols) > cols || usize::from(term.rows) > rows {
         said.push_str(&format!(
             ", recorded at {}x{}, and this terminal has {cols}x{rows}: not all is seen",
