@@ -54,6 +54,9 @@ pub enum Command {
         /// Do nothing if jumpd has looked at exactly this text before
         #[arg(long)]
         if_new: bool,
+        /// Apply what is saved meanwhile, too
+        #[arg(long, conflicts_with = "if_new")]
+        until_settled: bool,
     },
     /// Have the packet filter of `setup --nftables` follow the policy in force now
     Egress {

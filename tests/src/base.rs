@@ -45,12 +45,12 @@ const RECIPE: &str = "1";
 pub enum Kind {
     /// An ordinary server.
     Server,
-    /// An admin's machine with every other SSH client of the distribution, and a name server.
+    /// An admin's machine with every other SSH client of the distribution and a name server, or a jump host
+    /// without us: what others use in our place is installed, and not configured. One tree is both, because
+    /// making one takes longer than what it holds in vain.
     Workbench,
     /// A server with OpenSSH's own regression tests.
     Regress,
-    /// A jump host without us: what others use in our place is installed, and not configured.
-    Stock,
 }
 
 impl Kind {
@@ -60,7 +60,6 @@ impl Kind {
             Self::Server => "base",
             Self::Workbench => "workbench",
             Self::Regress => "regress",
-            Self::Stock => "stock",
         }
     }
 
@@ -77,17 +76,13 @@ impl Kind {
                 "openssh-tests",
                 "putty-tools",
                 "python3-asyncssh",
-                "python3-paramiko",
-            ],
-            // telnet: login-timeout opens its silent connection with it, and says nothing when it is missing.
-            Self::Regress => &["openssh-tests", "make", "telnet"],
-            Self::Stock => &[
-                "faketime",
+                // Second factors and accounts as others have them.
                 "libnss-extrausers",
                 "libpam-google-authenticator",
                 "libpam-oath",
-                "python3-paramiko",
             ],
+            // telnet: login-timeout opens its silent connection with it, and says nothing when it is missing.
+            Self::Regress => &["openssh-tests", "make", "telnet"],
         }
     }
 }

@@ -91,7 +91,7 @@ impl Lab {
     /// When it does not come up.
     pub fn stock(&self) -> Result<&Stock> {
         self.stock.get_or_try_init(|| {
-            let machine = self.another_of(Kind::Stock, &STOCK)?;
+            let machine = self.another_of(Kind::Workbench, &STOCK)?;
             self.introduce(&machine)?;
             Stock::new(machine)
         })

@@ -89,12 +89,10 @@ fn trees(suite: &str, arguments: &Arguments) -> anyhow::Result<()> {
     let mut need_workbench = clients::NEED_WORKBENCH
         .iter()
         .chain(factors::NEED_WORKBENCH);
-    if need_workbench.any(|name| chosen(name)) {
-        base::tree_of(suite, Kind::Workbench)?;
-    }
+    // Attacks and hazards are shown on a stock host first.
     let mut listed = LISTS.into_iter().flat_map(List::tests);
-    if listed.any(|test| chosen(test.name)) {
-        base::tree_of(suite, Kind::Stock)?;
+    if need_workbench.any(|name| chosen(name)) || listed.any(|test| chosen(test.name)) {
+        base::tree_of(suite, Kind::Workbench)?;
     }
     Ok(())
 }

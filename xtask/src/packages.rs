@@ -2,8 +2,8 @@
 
 use crate::tools::{self, For};
 use crate::{cargo, root, run, target};
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Every crate whose binary or library is in the packages.
 const CRATES: &[&str] = &[
@@ -114,13 +114,30 @@ pub(crate) fn deb(how: Build<'_>) -> Result<PathBuf, String> {
     command
         .args(["--profile", how.profile(), "--output"])
         .arg(&part);
-    if how != Build::Hosts("release") {
+    if how == Build::Hosts("release") {
+        run(command.stdout(Stdio::null()))?;
+    } else {
         // Unpacked dozens of times, and shipped to nobody.
-        command.args(["--fast", "--compress-type", "gz"]);
+        run(command.arg("--fast").stdout(Stdio::null()))?;
+        pack_anew(&part)?;
     }
-    run(command.stdout(std::process::Stdio::null()))?;
     std::fs::rename(&part, &path).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
+}
+
+/// Packs a package so that it is quickly unpacked: `cargo deb` has no quick way that is.
+fn pack_anew(package: &Path) -> Result<(), String> {
+    let directory = target().join("packed-anew");
+    // It is there only if an earlier run was cut short.
+    let _old = std::fs::remove_dir_all(&directory);
+    run(Command::new("dpkg-deb")
+        .arg("--raw-extract")
+        .args([package, &directory]))?;
+    run(Command::new("dpkg-deb")
+        .args(["--root-owner-group", "-Zgzip", "-z1", "--build"])
+        .args([&directory, package])
+        .stdout(Stdio::null()))?;
+    std::fs::remove_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))
 }
 
 /// What the lab needs beside the package: the PAM module of which each layer

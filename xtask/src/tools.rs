@@ -109,8 +109,17 @@ pub(crate) fn cargo_tool(name: &str, version: &str) -> Outcome {
     }
     eprintln!("xtask: building {name} {version} (once, some minutes)");
     let root = directory();
+    // Made in half the time, and not slower in the second that each works for.
+    let quick = [
+        "opt-level=1",
+        "lto=false",
+        "codegen-units=16",
+        "debug=false",
+    ]
+    .map(|setting| format!("profile.release.{setting}"));
     run(
         crate::cargo(&["install", "--quiet", "--locked", "--version", version, name])
+            .args(quick.iter().flat_map(|setting| ["--config", setting]))
             .arg("--root")
             .arg(&root)
             // Away from the checkout's own build directory, which a parallel build may hold.

@@ -1,7 +1,7 @@
 //! Argon2id, in memory of our own.
 //!
-//! Each hash takes 19 MiB. An allocator keeps what threads give back, once for
-//! each of its arenas: hundreds of MiB after one busy minute. So the memory is
+//! Each hash takes 4 MiB. An allocator keeps what threads give back, once for
+//! each of its arenas: a hundred MiB after one busy minute. So the memory is
 //! kept here, for as many hashes as there are at a time, and it is wiped after
 //! each, which the library leaves to its caller.
 

@@ -1,4 +1,4 @@
-//! How many slow hashes there are at a time: each takes 19 MiB, and whoever has a key can ask for one.
+//! How many slow hashes there are at a time: each takes 4 MiB, and whoever has a key can ask for one.
 //!
 //! No user has more than one of the turns: somebody who asks for many waits for
 //! their own, and the others' stay free.

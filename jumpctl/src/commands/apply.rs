@@ -11,17 +11,40 @@ use crate::output::{Output, printable_lines, remark};
 use crate::setup::{self, host::Host};
 use jump_proto::{Reply, Request};
 
-/// With `if_new`, only what jumpd has not looked at yet, until there is nothing of that kind left.
-pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, if_new: bool, out: &mut Output) -> Answer {
-    if !if_new {
-        let reply = jumpd.ask(&Request::Apply)?;
-        return show(host, reply, out);
+/// Which texts are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one that is there.
+    This,
+    /// The one that is there, and what is saved while it is applied, until there is nothing of that kind left.
+    UntilSettled,
+    /// Only what jumpd has not looked at yet, until there is nothing of that kind left.
+    New,
+}
+
+impl Which {
+    pub(super) fn of(if_new: bool, until_settled: bool) -> Self {
+        match (if_new, until_settled) {
+            (true, _) => Self::New,
+            (false, true) => Self::UntilSettled,
+            (false, false) => Self::This,
+        }
     }
+}
+
+/// The answer is that of the text applied last.
+pub(super) fn run(host: &dyn Host, jumpd: &Jumpd, which: Which, out: &mut Output) -> Answer {
     let mut outcome = None;
-    loop {
-        match jumpd.ask(&Request::ApplyIfNew)? {
-            Reply::Done => break,
-            reply => outcome = Some(show(host, reply, out)?),
+    if which != Which::New {
+        let reply = jumpd.ask(&Request::Apply)?;
+        outcome = Some(show(host, reply, out)?);
+    }
+    if which != Which::This {
+        loop {
+            match jumpd.ask(&Request::ApplyIfNew)? {
+                Reply::Done => break,
+                reply => outcome = Some(show(host, reply, out)?),
+            }
         }
     }
     if outcome.is_none() {

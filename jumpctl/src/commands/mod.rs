@@ -76,7 +76,15 @@ fn as_root(command: Command, jumpd: &Jumpd, out: &mut Output) -> Answer {
             }
         }
         Command::Diff { file } => diff::run(policy_path(file.as_deref()), out),
-        Command::Apply { if_new } => apply::run(&ThisHost, jumpd, if_new, out),
+        Command::Apply {
+            if_new,
+            until_settled,
+        } => apply::run(
+            &ThisHost,
+            jumpd,
+            apply::Which::of(if_new, until_settled),
+            out,
+        ),
         Command::Egress { dry_run } => egress::run(&ThisHost, jumpd, dry_run, out),
         Command::Explain {
             user,

@@ -5,7 +5,7 @@
 use jump_lab::base::{self, Kind};
 
 fn main() -> anyhow::Result<()> {
-    for kind in [Kind::Server, Kind::Workbench, Kind::Stock] {
+    for kind in [Kind::Server, Kind::Workbench] {
         for suite in std::env::args().skip(1) {
             base::tree_of(&suite, kind)?;
         }

@@ -169,7 +169,7 @@ struct Racers {
 
 impl Racers {
     fn gather(lab: &Lab) -> Result<Self> {
-        let machine = Arc::new(lab.another_of(Kind::Stock, &RACING)?);
+        let machine = Arc::new(lab.another_of(Kind::Workbench, &RACING)?);
         let host = Bastion::new(Arc::clone(&machine))?;
         host.install(&package()?)?;
         let names: Vec<_> = (0..USERS).map(|number| format!("racer{number}")).collect();

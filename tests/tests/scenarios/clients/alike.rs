@@ -9,6 +9,7 @@ use jump_lab::lab::Lab;
 use jump_lab::machine::Machine;
 use jump_lab::process::Invocation;
 use jump_lab::seat::TARGET_ACCOUNT;
+use jump_lab::story::{PATIENCE, until};
 use std::fs;
 use std::time::Duration;
 
@@ -109,9 +110,15 @@ fn tell(lab: &Lab, client: &Client) -> Result<[Trail; 4]> {
             command,
             target,
         };
-        (client.run)(&desk, &ask)?
-            .patience(Duration::from_secs(30))
-            .run()
+        // sshd refuses while it is reloaded, which another story's policy may ask for.
+        let come = || {
+            let output = (client.run)(&desk, &ask)?
+                .patience(Duration::from_secs(30))
+                .run()?;
+            let refused = output.stderr.contains("onnection refused");
+            Ok((!refused).then_some(output))
+        };
+        until(PATIENCE, come)?.context("sshd does not listen")
     };
     let fresh = admin.authenticator()?.code()?;
     let (output, shell) = trail::of(lab, &admin, "session.closed", || {
