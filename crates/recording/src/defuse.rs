@@ -8,7 +8,7 @@
 //! the form that ECMA-48 gives them; the parser's states are those of any
 //! terminal, so nothing is text here and a sequence there.
 
-use crate::text::Decoder;
+use crate::text::{Decoder, straight};
 
 /// The longest sequence that draws; longer ones are dropped.
 const LONGEST: usize = 64;
@@ -155,7 +155,7 @@ impl Defuser {
 /// Text, and the controls that move the cursor; not BEL, ENQ (which is answered), or shifts of the character set.
 fn ground(c: char, out: &mut String) {
     if matches!(c, '\u{8}' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r') || !c.is_control() {
-        out.push(c);
+        out.push(straight(c));
     }
 }
 
@@ -265,6 +265,14 @@ mod tests {
     fn eight_bit_controls_that_are_no_utf8_are_shown_as_such() {
         assert_eq!(shown(b"\x9b6n\x9d0;x\x07"), "\u{fffd}6n\u{fffd}0;x");
         assert_eq!(shown(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn nobody_is_made_to_read_from_right_to_left() {
+        assert_eq!(
+            shown("a\u{202e}b\u{2066}c\u{2028}d\u{200f}".as_bytes()),
+            "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}"
+        );
     }
 
     #[test]

@@ -40,6 +40,17 @@ fn begins_a_character(bytes: &[u8]) -> bool {
     error.is_some_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
 }
 
+/// A character as it is shown to whoever reads a recording. One that turns the direction of writing, or begins
+/// a line of its own, would have them read something else than what stands there.
+pub(crate) fn straight(c: char) -> char {
+    match c {
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            char::REPLACEMENT_CHARACTER
+        }
+        c => c,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -124,13 +124,18 @@ impl Recorder {
             Ok(Reply::Refused { message, .. }) => return Err(Lost::Told(message)),
             _ => return Err(Lost::Silent),
         }
-        let now = Instant::now();
+        let link = channel.into();
+        Ok(Self::begun(socket, hop, link, asked, Instant::now()))
+    }
+
+    /// One that the recorder at the other end of `link` has taken on.
+    fn begun(socket: &Path, hop: &HopId, link: OwnedFd, asked: String, now: Instant) -> Self {
         let mut waiting = VecDeque::with_capacity(WAITING);
         waiting.push_back(Packet::Asked);
-        Ok(Self {
+        Self {
             socket: socket.to_owned(),
             hop: hop.clone(),
-            link: Link::Open(channel.into()),
+            link: Link::Open(link),
             waiting,
             asked,
             sent: 0,
@@ -144,7 +149,7 @@ impl Recorder {
             scratch: Vec::with_capacity(16),
             answer: vec![0; PACKET],
             notices: Vec::new(),
-        })
+        }
     }
 
     /// The terminal has another size.
@@ -387,5 +392,62 @@ impl Packet {
             Self::Over(status) => FromShell::Over { status },
         }
         .put(scratch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+    const PACKETS: (AddressFamily, SocketType) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+
+    /// Somebody who listens and never answers.
+    fn silent(path: &Path) -> OwnedFd {
+        let (family, kind) = PACKETS;
+        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        rustix::net::listen(&socket, 1).unwrap();
+        socket
+    }
+
+    /// A recording whose recorder has asked to come again; its successor is to be at `socket`.
+    fn left_alone(socket: &Path, output: &mut Output, now: Instant) -> Recorder {
+        let (family, kind) = PACKETS;
+        let (near, far) =
+            rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+        let hop = HopId::from_bytes([9; 16]);
+        let mut recorder = Recorder::begun(socket, &hop, near, "ssh db1".into(), now);
+        recorder.send(output, now).unwrap();
+        let mut packet = Vec::new();
+        FromRecorder::ComeAgain.put(&mut packet);
+        rustix::net::send(&far, &packet, SendFlags::empty()).unwrap();
+        recorder.hear(output, now).unwrap();
+        recorder
+    }
+
+    #[test]
+    fn a_successor_is_waited_for_no_longer_than_an_upgrade_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        for answers in ["nobody", "silent"] {
+            let socket = folder.path().join(answers);
+            let _silent = (answers == "silent").then(|| silent(&socket));
+            let now = Instant::now();
+            let mut output = Output::new();
+            let mut recorder = left_alone(&socket, &mut output, now);
+            let limit = now + RECORDER_UPGRADE;
+            for later in [now, now + AGAIN, limit.checked_sub(AGAIN).unwrap()] {
+                assert_eq!(recorder.send(&output, later), Ok(()), "{answers}");
+                // Nothing is typed meanwhile, and the end is looked for in time.
+                assert!(!recorder.is_there(), "{answers}");
+                let due = recorder.deadline().unwrap();
+                assert!(due <= limit, "{answers}: {:?} late", due - limit);
+            }
+            assert_eq!(
+                recorder.send(&output, limit),
+                Err(Lost::Silent),
+                "{answers}"
+            );
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! The lists of a hop, rule by rule, as the kernel would run them: with the rule the call passes, without
-//! it the process dies, and with other arguments it dies too. That ssh lives with them is [`crate::hop`]'s to show.
+//! it the process dies, and with other arguments it dies too. [`crate::hop_kernel`] makes the calls; that ssh lives with the lists is [`crate::hop`]'s to show.
 
 use crate::Tests;
 use crate::calls::{ARCH, another, said, verdict};
@@ -34,7 +34,7 @@ fn runner() -> Vec<Rule> {
 const ANY: [u64; 6] = [1; 6];
 
 /// Arguments that each alternative of the rule wants.
-fn wanted(rule: &Rule) -> Vec<[u64; 6]> {
+pub(crate) fn wanted(rule: &Rule) -> Vec<[u64; 6]> {
     let arguments = |alternative: &&[filter::Argument]| {
         let mut good = ANY;
         for argument in *alternative {

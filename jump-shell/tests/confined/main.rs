@@ -23,6 +23,7 @@ mod fake;
 mod guarded;
 mod hop;
 mod hop_calls;
+mod hop_kernel;
 mod recorded;
 mod recorder;
 mod relay;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Some(calls::ROLE) => return calls::child(arguments),
         Some(confinement::ROLE) => return confinement::child(arguments),
         Some(guarded::ROLE) => return guarded::child(arguments),
+        Some(hop_kernel::ROLE) => return hop_kernel::child(arguments),
         _ => {}
     }
     let tests = [
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         guarded::tests(),
         hop::tests(),
         hop_calls::tests(),
+        hop_kernel::tests(),
         recorded::tests(),
         relay::tests(),
         terminal::tests(),

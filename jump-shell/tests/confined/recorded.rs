@@ -12,7 +12,7 @@ use jump_sys::process::descendants;
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) fn tests() -> Tests {
@@ -33,6 +33,7 @@ pub(crate) fn tests() -> Tests {
         a_recorder_that_lies_is_not_believed,
         what_a_target_says_in_sshs_words_is_kept_before_it_is_shown,
         what_is_typed_waits_while_nobody_records,
+        a_person_is_warned_in_a_hop_and_the_warning_is_not_recorded,
     ]
 }
 
@@ -367,4 +368,49 @@ fn what_is_typed_waits_while_nobody_records() {
     std::io::Write::write_all(&mut keys, b"unseen\n").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(255));
     assert_eq!(std::fs::read(mark.path()).unwrap(), b"");
+}
+
+fn a_person_is_warned_in_a_hop_and_the_warning_is_not_recorded() {
+    let in_hop = Arc::new(AtomicBool::new(false));
+    let due = Arc::clone(&in_hop);
+    let (_target, jumpd) = answered(true, Recorder::default(), move |question| match question {
+        Request::Ends | Request::Active => {
+            let left = if due.load(Ordering::SeqCst) {
+                59_500
+            } else {
+                60_500
+            };
+            Reply::Ends {
+                ends_ms: Some(jiff::Timestamp::now().as_millisecond() + left),
+                reason: Some(Reason::WindowClosed),
+                warn_ms: Some(60_000),
+            }
+        }
+        other => friendly(other),
+    });
+    let mut terminal = person(jumpd);
+    terminal.press("ssh db1\n");
+    terminal.press("PS1='there'\"> \"\n");
+    terminal.wait_for("there> ", 1);
+    in_hop.store(true, Ordering::SeqCst);
+    terminal.press("echo $((6*7)");
+    terminal.wait_for("the time window of your access closes.\r\n", 1);
+    assert!(
+        terminal.screen().contains("\r\nThis session ends in "),
+        "{}",
+        terminal.screen()
+    );
+    // What was typed before is still there.
+    terminal.press(")\n");
+    terminal.wait_for("42\r\n", 1);
+    let recorder = terminal.jumpd.recorder.clone();
+    terminal.press("exit\n");
+    terminal.wait_for("jump> ", 3);
+    let output = String::from_utf8_lossy(&recorder.output()).into_owned();
+    assert!(
+        output.contains("42\r\n") && !output.contains("This session ends"),
+        "{output:?}"
+    );
+    terminal.press("exit\n");
+    terminal.status();
 }

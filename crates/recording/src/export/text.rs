@@ -3,6 +3,7 @@
 use super::{clock, facts, frames};
 use crate::fault::Fault;
 use crate::reader::Reader;
+use crate::text::straight;
 use crate::transcript::{Line, Transcript};
 use std::io::{self, Read, Write};
 
@@ -18,7 +19,7 @@ pub fn text<R: Read>(reader: &mut Reader<R>, out: &mut impl Write) -> io::Result
     let mut transcript = Transcript::new(&reader.header().term);
     let mut put = |lines: Vec<Line>| -> io::Result<()> {
         for line in lines {
-            writeln!(out, "{}  {}", clock(line.micros), line.text)?;
+            writeln!(out, "{}  {}", clock(line.micros), printable(&line.text))?;
         }
         Ok(())
     };
@@ -33,5 +34,5 @@ pub fn text<R: Read>(reader: &mut Reader<R>, out: &mut impl Write) -> io::Result
 /// On one line, whatever it is.
 fn printable(text: &str) -> String {
     let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(visible).collect()
+    text.chars().map(visible).map(straight).collect()
 }

@@ -148,12 +148,25 @@ impl Probe {
     /// # Errors
     /// When there cannot be one; the calling process must have one thread.
     pub fn run(&self, targets: Targets) -> io::Result<Outcome> {
-        in_a_process(|| self.make(targets))
+        self.run_after(targets, || Ok(()))
     }
 
-    fn make(&self, targets: Targets) -> io::Result<()> {
+    /// The same, once `confine` was done in that process.
+    ///
+    /// # Errors
+    /// When there cannot be one; the calling process must have one thread. Where `confine` fails, the call is not made.
+    pub fn run_after(
+        &self,
+        targets: Targets,
+        confine: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<Outcome> {
+        in_a_process(|| self.make(targets, confine))
+    }
+
+    fn make(&self, targets: Targets, confine: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut things = Things::new(self, targets)?;
         let args = self.args.map(|arg| things.value(arg));
+        confine().map_err(unprepared)?;
         // SAFETY: every pointer is to memory of `things`, which lives across the call and is large enough for
         // what the call reads or writes there.
         let result = unsafe {

@@ -13,6 +13,7 @@ use super::{began, clock, facts, frames, harmless};
 use crate::fault::Fault;
 use crate::header::Header;
 use crate::reader::Reader;
+use crate::text::straight;
 use crate::trailer::Trailer;
 use crate::transcript::{Line, Transcript};
 use data_encoding::BASE64;
@@ -125,14 +126,6 @@ fn top(
 /// What the page's policy knows a script or a style by.
 fn source(text: &str) -> String {
     format!("sha256-{}", BASE64.encode(&Sha256::digest(text)))
-}
-
-/// A character that turns the direction of writing would show something else than stood on the screen.
-fn straight(c: char) -> char {
-    match c {
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
-        c => c,
-    }
 }
 
 /// Text, wherever in the markup it stands.

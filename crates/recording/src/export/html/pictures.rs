@@ -1,10 +1,11 @@
 //! What the page's player shows: the screen as it changes, drawn already.
 
-use super::{frames, harmless, straight};
+use super::{frames, harmless};
 use crate::fault::Fault;
 use crate::frame::{Frame, Kind};
 use crate::reader::Reader;
 use crate::screen::{Run, Screen};
+use crate::text::straight;
 use serde::Serialize;
 use std::io::{self, Read, Write};
 
