@@ -71,7 +71,7 @@ impl Output {
             return Ok(());
         }
         let text = serde_json::to_string(value).map_err(|e| Error::Output(e.into()))?;
-        self.write(format_args!("{text}\n"))
+        self.write(format_args!("{}\n", inert(&text)))
     }
 
     /// A table for people: columns as wide as their widest cell, the last one free.
@@ -147,10 +147,27 @@ pub(crate) fn remark(text: impl Display) {
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let acts = c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if acts {
+        if acts(c) {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a terminal acts on it, or it is not seen.
+fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// JSON that says the same, with nothing in it that a terminal acts on: all of that stands in strings.
+fn inert(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if acts(c) {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
         }
@@ -244,6 +261,21 @@ mod tests {
         out.line("for people").unwrap();
         out.json(&[1, 2]).unwrap();
         assert_eq!(*sink.0.lock().unwrap(), b"[1,2]\n");
+    }
+
+    #[test]
+    fn json_means_the_same_and_no_terminal_acts_on_it() {
+        let sink = Sink::default();
+        let mut out = Output::to(true, Box::new(sink.clone()));
+        let said = ["a\u{1b}\u{7f}\u{9b}2J\u{202e}\u{feff}é\n"];
+        out.json(&said).unwrap();
+        let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(
+            written,
+            "[\"a\\u001b\\u007f\\u009b2J\\u202e\\ufeffé\\n\"]\n"
+        );
+        let read: Vec<String> = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, said);
     }
 
     #[test]

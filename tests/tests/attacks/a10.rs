@@ -2,6 +2,7 @@
 
 use super::way;
 use anyhow::{Result, ensure};
+use jump_lab::hops;
 use jump_lab::lab::Lab;
 use jump_lab::machine::Machine;
 use jump_lab::network::ECHO;
@@ -15,30 +16,65 @@ fn trap(user: &str, trace: &str) -> String {
     format!("#!/bin/sh\n[ \"$USER\" = {user} ] && id >/var/tmp/{trace}\n")
 }
 
+/// `~/.ssh/config` that leaves a trace, goes another way and as somebody else.
+const CONFIG: &str = "\
+Host *
+  ProxyCommand /bin/sh -c 'id >/var/tmp/a10-config'
+  PermitLocalCommand yes
+  LocalCommand /bin/sh -c 'id >/var/tmp/a10-config'
+  User nobody
+  IdentityFile /etc/passwd
+  CertificateFile /etc/passwd
+  UserKnownHostsFile /dev/null
+  StrictHostKeyChecking no
+";
+/// With this word ssh reads no further, wherever else its options come from.
+const NO_OPTION: &str = "  Nonsense yes\n";
+
 fn caught(machine: &Machine, trace: &str) -> bool {
     machine.path(&format!("/var/tmp/{trace}")).exists()
 }
 
-/// Given `~/.ssh/rc`, then a stock host runs it at each login; on the bastion nobody can write one, and one that root left there by mistake is not run.
+/// Given `~/.ssh/rc` and `~/.ssh/config`, then a stock host runs the one at each login and what the other names with each ssh;
+/// on the bastion nobody can write one, and those that root left there by mistake are not looked at, by a hop's ssh neither.
 pub(crate) fn a10_no_rc_file_is_run(lab: &Lab) -> Result<()> {
-    let lena = lab.admin("lena").may_reach_databases().arrive()?;
+    hops::prepare(lab, lab)?;
+    let lena = lab.admin("lena").policy(hops::rule("lena", "")).arrive()?;
     let stock = lab.stock()?;
     let home = stock.account(&lena.seat)?;
     stock.write(&format!("{home}/.ssh/rc"), trap("lena", "a10-rc"))?;
-    way::ssh(&lena.seat, "stock", &[], &["true"])
+    stock.write(&format!("{home}/.ssh/config"), CONFIG)?;
+    way::ssh(&lena.seat, "stock", &[], &["ssh db1 true; true"])
         .run()?
         .success()?;
     ensure!(caught(stock, "a10-rc"), "the stock host ran no rc");
+    ensure!(
+        caught(stock, "a10-config"),
+        "the stock host's ssh ran nothing"
+    );
 
     let rc = format!("{HOME}/.ssh/rc");
     fs::create_dir_all(lab.bastion.path(&format!("{HOME}/.ssh")))?;
     lab.bastion.write(&rc, trap("lena", "a10-rc"))?;
-    let logins = lena
-        .ssh(&["bastion", "whoami"])
-        .and_then(|_| lena.ssh(&["-tt", "bastion", "whoami"]));
+    let config = format!("{HOME}/.ssh/config");
+    lab.bastion.write(&config, format!("{CONFIG}{NO_OPTION}"))?;
+    // No key of the target's is good, if this is believed.
+    let keys = lab.db1.host_keys()?;
+    let revoked: String = keys
+        .iter()
+        .map(|key| format!("@revoked * {}\n", key.trim()))
+        .collect();
+    lab.bastion
+        .write(&format!("{HOME}/.ssh/known_hosts"), revoked)?;
+    let hop = lena.ssh(&["bastion", "ssh db1 id -un; hostname"]);
+    let login = lena.ssh(&["-tt", "bastion", "whoami"]);
     fs::remove_dir_all(lab.bastion.path(&format!("{HOME}/.ssh")))?;
-    logins?.success()?;
-    ensure!(!caught(&lab.bastion, "a10-rc"), "rc was run");
+    login?.success()?;
+    let hop = hop?.success()?;
+    ensure!(hop.text() == "ops\ndb1", "{hop}");
+    for trace in ["a10-rc", "a10-config"] {
+        ensure!(!caught(&lab.bastion, trace), "{trace} was run");
+    }
     Ok(())
 }
 

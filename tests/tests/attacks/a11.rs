@@ -2,7 +2,12 @@
 
 use super::way;
 use anyhow::{Result, ensure};
+use jump_lab::hops;
 use jump_lab::lab::Lab;
+use jump_lab::story::PATIENCE;
+
+/// The one that the shell keeps, for rules by which an agent that came along logs in.
+const AGENT: (&str, &str) = ("SSH_AUTH_SOCK", "/tmp/a11");
 
 /// What steers a loader, a shell, a C library, or a log that believes it.
 const SENT: &[(&str, &str)] = &[
@@ -20,6 +25,14 @@ const SENT: &[(&str, &str)] = &[
     ("HOSTALIASES", "/tmp/a11"),
     ("RES_OPTIONS", "use-vc"),
     ("RUST_BACKTRACE", "full"),
+    // And what steers a hop's ssh.
+    AGENT,
+    ("SSH_ASKPASS", "/tmp/a11"),
+    ("SSH_ASKPASS_REQUIRE", "force"),
+    ("SSH_SK_HELPER", "/tmp/a11"),
+    ("DISPLAY", "a11:0"),
+    ("OPENSSL_CONF", "/tmp/a11"),
+    ("KRB5_CONFIG", "/tmp/a11"),
 ];
 
 /// All of them as a client's option; the client itself is not steered by them (ssh_config(5), `SetEnv`).
@@ -46,9 +59,10 @@ pub(crate) fn a11_what_debian_accepts_is_ignored(lab: &Lab) -> Result<()> {
     here.say("exit\r")
 }
 
-/// Given `TERM` as a path or a payload, then a stock login has it and the restricted shell has not.
+/// Given `TERM` as a path or a payload, then a stock login has it, and the restricted shell, a hop and its target have not.
 pub(crate) fn a11_a_terminal_type_is_a_plain_name_or_nothing(lab: &Lab) -> Result<()> {
-    let mara = lab.admin("mara").may_reach_databases().arrive()?;
+    hops::prepare(lab, lab)?;
+    let mara = lab.admin("mara").policy(hops::rule("mara", "")).arrive()?;
     lab.stock()?.account(&mara.seat)?;
     for term in ["../../../tmp/a11", "xterm;id", "\u{1b}[2J"] {
         let there = way::ssh(&mara.seat, "stock", &["-tt"], &["echo \"<$TERM>\""])
@@ -58,16 +72,27 @@ pub(crate) fn a11_a_terminal_type_is_a_plain_name_or_nothing(lab: &Lab) -> Resul
         let mut here = way::shell(&mara, &[], &[("TERM", term)])?;
         let environment = way::of_the_shell(&lab.bastion, mara.uid, "environ")?;
         ensure!(environment.is_empty(), "{term:?}: {environment}");
+        if term.contains("..") {
+            way::hop(&mut here)?;
+            let environment = way::of_the_hop(&lab.bastion, mara.uid, "environ")?;
+            ensure!(environment.is_empty(), "{term:?}: {environment}");
+            here.say("case $TERM in *[./]*) echo bad;; *) echo \"good $((6*7))\";; esac\r")?;
+            here.wait_for("good 42", PATIENCE)?;
+            here.say("exit\r")?;
+            mara.event("hop.ended")?;
+        }
         here.say("exit\r")?;
-        here.wait(jump_lab::story::PATIENCE)?;
+        here.wait(PATIENCE)?;
     }
     Ok(())
 }
 
-/// Given `AcceptEnv *` by hand, then a stock login is steered by what the client sends, and the restricted shell starts over without it.
+/// Given `AcceptEnv *` by hand, then a stock login is steered by what the client sends, the restricted shell starts over without it,
+/// and a hop's ssh has the terminal's type and nothing else.
 pub(crate) fn a11_nothing_sent_steers_the_shell(lab: &Lab) -> Result<()> {
     const SETTING: &str = "AcceptEnv *\n";
-    let moss = lab.admin("moss").may_reach_databases().arrive()?;
+    hops::prepare(lab, lab)?;
+    let moss = lab.admin("moss").policy(hops::rule("moss", "")).arrive()?;
     let stock = lab.stock()?;
     stock.account(&moss.seat)?;
     let set = set();
@@ -94,12 +119,29 @@ pub(crate) fn a11_nothing_sent_steers_the_shell(lab: &Lab) -> Result<()> {
     lab.with_sshd_config("00-by-hand.conf", SETTING, || {
         let mut here = way::shell(&moss, &["-o", &set], &[])?;
         let environment = way::of_the_shell(&lab.bastion, moss.uid, "environ")?;
+        let (name, value) = AGENT;
+        let agent = format!("{name}={value}");
         ensure!(
-            environment.lines().all(|line| line.starts_with("TERM=")),
+            environment
+                .lines()
+                .all(|line| line.starts_with("TERM=") || line == agent),
             "{environment}"
         );
         let maps = way::of_the_shell(&lab.bastion, moss.uid, "maps")?;
         ensure!(!maps.contains("libm"), "{maps}");
+        way::hop(&mut here)?;
+        let environment = way::of_the_hop(&lab.bastion, moss.uid, "environ")?;
+        ensure!(environment == "TERM=dumb", "{environment}");
+        let arguments = way::of_the_hop(&lab.bastion, moss.uid, "cmdline")?;
+        ensure!(
+            arguments
+                .lines()
+                .any(|line| line == "IdentityAgent=/run/jump/agent.sock")
+                && !arguments.contains("a11"),
+            "{arguments}"
+        );
+        let maps = way::of_the_hop(&lab.bastion, moss.uid, "maps")?;
+        ensure!(!maps.contains("/libm.so"), "{maps}");
         here.say("exit\r")
     })
 }

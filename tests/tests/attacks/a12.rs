@@ -2,8 +2,10 @@
 
 use super::way;
 use anyhow::{Result, ensure};
+use jump_lab::hops;
 use jump_lab::lab::Lab;
 use jump_lab::seat::Seat;
+use jump_lab::story::PATIENCE;
 
 /// Commands that a stock host runs, with a word that says so.
 const RUN_THERE: &[(&str, &str)] = &[
@@ -52,11 +54,31 @@ const AND_HERE: &[&str] = &[
     "/usr/bin/jump-shell -c id",
     "\u{1b}[2Jid",
     "targets\tid",
+    // Words of ssh's own that name a program, a file or another way.
+    "ssh -oProxyCommand=id db1",
+    "ssh db1 -oPermitLocalCommand=yes",
+    "ssh -- -oProxyCommand=id",
+    "ssh -oProxyCommand=id",
+    "ssh ops@-oProxyCommand=id",
+    "ssh -F /etc/passwd db1",
+    "ssh -L 1:db1:22 db1",
+    "ssh -J db1 db1",
+    "ssh -tt db1 sh",
+    "ssh db1;sh",
+    "ssh $(id) db1",
+    "ssh `id`",
+    "ssh db1\nsh",
+    "ssh 'db1'",
 ];
 
-/// Given any command that is not the restricted shell's own, then a stock host runs it, and the bastion refuses it with 126 and one sentence.
+/// Given any command that is not the restricted shell's own, then a stock host runs it, and the bastion refuses it with 126 and one sentence;
+/// what follows the name of a hop's target is the target's, and on the bastion ssh is all that it starts.
 pub(crate) fn a12_every_other_command_is_refused(lab: &Lab) -> Result<()> {
-    let quinn = lab.admin("quinn").may_reach_databases().arrive()?;
+    hops::prepare(lab, lab)?;
+    let quinn = lab
+        .admin("quinn")
+        .policy(hops::rule("quinn", ""))
+        .arrive()?;
     lab.stock()?.account(&quinn.seat)?;
     let _masters = (way::stock_master(&quinn.seat)?, quinn.open_master(&[])?);
     for (command, word) in RUN_THERE {
@@ -93,6 +115,20 @@ pub(crate) fn a12_every_other_command_is_refused(lab: &Lab) -> Result<()> {
         quinn.events("forward.allowed").is_empty(),
         "something connected"
     );
+    let wish = "ssh db1 echo $(hostname) `hostname`; sh -c hostname | cat; cat # -oProxyCommand=id";
+    let mut hop = way::ssh(&quinn.seat, "bastion", &[], &[wish])
+        .open_input()
+        .start()?;
+    hop.wait_for("db1 db1\ndb1\n", PATIENCE)?;
+    let running = way::programs(&lab.bastion, quinn.uid)?;
+    ensure!(
+        running.lines().any(|name| name == "ssh")
+            && running.lines().all(|name| name.starts_with("sshd")
+                || ["jump-shell", "jump-runner", "ssh"].contains(&name)),
+        "{running}"
+    );
+    hop.hang_up_input();
+    hop.wait(PATIENCE)?.success()?;
     Ok(())
 }
 

@@ -28,7 +28,8 @@ fn speaks_sftp(output: &Output) -> bool {
     output.stdout.get(4) == Some(&2)
 }
 
-/// Given the subsystem that Debian configures, then a stock host serves its files by it, and the bastion does not, nor by any other name.
+/// Given the subsystem that Debian configures, then a stock host serves its files by it, and the bastion does not, nor by any other name,
+/// nor one of a target's by the shell's `ssh`.
 pub(crate) fn a13_no_subsystem_is_served(lab: &Lab) -> Result<()> {
     let pia = lab.admin("pia").may_reach_databases().arrive()?;
     lab.stock()?.account(&pia.seat)?;
@@ -63,6 +64,16 @@ pub(crate) fn a13_no_subsystem_is_served(lab: &Lab) -> Result<()> {
             here.code() != 0 && here.stdout.is_empty(),
             "{name:?}: {here}"
         );
+    }
+    for command in [
+        "ssh -s db1 sftp",
+        "ssh db1 -s sftp",
+        "sftp db1",
+        "scp x db1:",
+    ] {
+        let here = way::ssh(&pia.seat, "bastion", &[], &[command]).run()?;
+        let here = here.expect_code(126)?;
+        ensure!(here.stdout.is_empty(), "{command:?}: {here}");
     }
     ensure!(
         !pia.wait_events("shell.refused", 4).is_empty(),

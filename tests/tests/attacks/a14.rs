@@ -2,13 +2,25 @@
 
 use super::way;
 use anyhow::{Result, ensure};
+use jump_lab::hops;
 use jump_lab::lab::Lab;
 use jump_lab::network::ECHO;
 use jump_lab::story::{PATIENCE, wait_for};
 
-/// Given a shared connection, when the admin's key is taken away, then on a stock host it stays good for ever, and at the bastion it is gone.
+/// Rules by which an admin forwards to the databases, and hops there.
+fn both(name: &str) -> String {
+    format!(
+        "[[rules]]\nname = \"{name}-forwards\"\neffect = \"allow\"\nusers = [\"{name}\"]\ntargets = [\"databases\"]\n\
+         via = [\"forward\"]\n{}",
+        hops::rule(name, "")
+    )
+}
+
+/// Given a shared connection, when the admin's key is taken away, then on a stock host it stays good for ever, and at the bastion it is gone;
+/// when only the right to hop is taken away, then a running hop is cut, no other channel gets one, and the rest goes on.
 pub(crate) fn a14_a_shared_connection_ends_with_the_right(lab: &Lab) -> Result<()> {
-    let rita = lab.admin("rita").may_reach_databases().arrive()?;
+    hops::prepare(lab, lab)?;
+    let rita = lab.admin("rita").policy(both("rita")).arrive()?;
     let stock = lab.stock()?;
     let home = stock.account(&rita.seat)?;
     let _there = way::stock_master(&rita.seat)?;
@@ -18,6 +30,18 @@ pub(crate) fn a14_a_shared_connection_ends_with_the_right(lab: &Lab) -> Result<(
         let before = way::to(&rita.seat, host, &db1)?;
         ensure!(way::answered(&before), "{host}: {before}");
     }
+    let hop = |command: &str| way::ssh(&rita.seat, "bastion", &[], &[command]).open_input();
+    let mut running = hop("ssh db1 hostname; cat").start()?;
+    running.wait_for("db1", PATIENCE)?;
+    lab.edit_policy(|policy| {
+        policy.replace("rita", "principals = [\"ops\"]", "principals = [\"other\"]");
+    })?;
+    running.wait(PATIENCE)?.failure()?;
+    let second = hop("ssh ops@db1 hostname").run()?;
+    way::refused("a hop over the shared connection", &second)?;
+    let before = way::to(&rita.seat, "bastion", &db1)?;
+    ensure!(way::answered(&before), "the rest as well: {before}");
+
     stock.write(&format!("{home}/.ssh/authorized_keys"), "")?;
     lab.edit_policy(|policy| policy.remove("rita"))?;
     let after = way::to(&rita.seat, "stock", &db1)?;
@@ -71,9 +95,11 @@ pub(crate) fn a14_each_channel_is_judged(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Given the client's own prompt (`~C`), then a forward added there is judged like any other.
+/// Given the client's own prompt (`~C`), then a forward added there is judged like any other; a hop's ssh has no such prompt,
+/// and what would open it, put it aside or end it reaches the target.
 pub(crate) fn a14_a_forward_added_in_the_session_is_judged(lab: &Lab) -> Result<()> {
-    let remy = lab.admin("remy").may_reach_databases().arrive()?;
+    hops::prepare(lab, lab)?;
+    let remy = lab.admin("remy").policy(both("remy")).arrive()?;
     lab.stock()?.account(&remy.seat)?;
     let options = [
         "-tt",
@@ -124,6 +150,14 @@ pub(crate) fn a14_a_forward_added_in_the_session_is_judged(lab: &Lab) -> Result<
     ensure!(refused.stdout.is_empty(), "{refused}");
     let allowed = knock("16542")?;
     ensure!(allowed.text() == "hello", "{allowed}");
+    way::hop(&mut here)?;
+    here.say("echo \"reads $((6*7))\"; for i in 1 2 3; do read -r it; echo \"line $((i*7)): $it\"; done\r")?;
+    here.wait_for("reads 42", PATIENCE)?;
+    // The admin's own client makes one of two.
+    here.say("~~C\r~~&\r~~.\r")?;
+    for line in ["line 7: ~C", "line 14: ~&", "line 21: ~."] {
+        here.wait_for(line, PATIENCE)?;
+    }
     let denied = remy.event("forward.denied")?;
     ensure!(denied.get("JUMP_DST_IP") == "10.77.2.12", "{denied}");
     Ok(())

@@ -1,6 +1,8 @@
 //! A30: text from outside that forges records or steers terminals.
 
 use anyhow::{Result, ensure};
+use jump_lab::admin::Admin;
+use jump_lab::hops;
 use jump_lab::lab::Lab;
 use jump_lab::network::BASTION;
 use jump_lab::peculiar::OwnSshd;
@@ -37,10 +39,80 @@ fn is_inert(bytes: &[u8]) -> bool {
         .all(|byte| (0x20..0x7f).contains(byte) || *byte == b'\n')
 }
 
-/// Given a stock host whose PAM writes user names down, then escapes come raw out of its journal; given ours, then all that is hostile is inert, in one record each.
+/// What a target prints: a clipboard, a colour, a cleared screen, C1, right-to-left text, a byte that is no text, and a word to be found.
+const PRINTS: &str = r"printf '\033]52;c;cm0gLXJmIC8K\007\033[31mred\033[2J\302\2332J\342\200\256evil\377 live %s\r\n' $((6*7))";
+/// The same bytes, up to the byte that is no text.
+const PRINTED: &[u8] =
+    b"\x1b]52;c;cm0gLXJmIC8K\x07\x1b[31mred\x1b[2J\xc2\x9b2J\xe2\x80\xaeevil\xff";
+
+/// Whether nothing in it but line ends and tabs is for a terminal or a reader to obey.
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| match c {
+        '\n' | '\t' => true,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        c => !c.is_control(),
+    })
+}
+
+/// A recorded hop whose command and whose output are hostile: what was recorded is all of it, and only `--raw` gives it to a terminal.
+fn a_recording_is_harmless(lab: &Lab, mads: &Admin<'_>) -> Result<()> {
+    let all: String = HOSTILE.iter().map(|(_, text)| *text).collect();
+    mads.seat
+        .command("sh")
+        .env("WISH", &format!("ssh db1 {PRINTS}; : '{all}"))
+        .args([
+            "-c",
+            r#"exec ssh -S master bastion "$WISH$(printf "\377'")""#,
+        ])
+        .run()?
+        .success()?;
+    let sealed = mads.event("recording.sealed")?;
+    let name = sealed.get("JUMP_RECORDING");
+    let recordings =
+        |words: &str| -> Result<Output> { lab.jumpctl(&format!("recordings {words}"))?.success() };
+    for words in [
+        "list --user mads".to_owned(),
+        "list --user mads --json".to_owned(),
+        "grep --user mads live.42".to_owned(),
+        "grep --user mads live.42 --json".to_owned(),
+        format!("export {name} --format cast"),
+        format!("export {name} --format html"),
+        format!("export {name} --format txt"),
+    ] {
+        let output = recordings(&words)?;
+        let text = std::str::from_utf8(&output.stdout)?;
+        ensure!(is_plain(text), "{words}: {text:?}");
+        ensure!(
+            words.starts_with("list") || text.contains("live 42"),
+            "{words}: {text:?}"
+        );
+    }
+    let cast = recordings(&format!("export {name} --format cast"))?.text();
+    ensure!(cast.contains(r"\u001b]52;c;cm0gLXJmIC8K\u0007"), "{cast}");
+    let played = recordings(&format!("play {name}"))?;
+    let text = std::str::from_utf8(&played.stdout)?;
+    ensure!(text.contains("live 42"), "{text:?}");
+    // Colours and the cursor are what playing is for.
+    let drawn = text.replace("\u{1b}[", "").replace(['\r', '\u{1b}'], "");
+    ensure!(is_plain(&drawn) && !text.contains("]52;"), "{text:?}");
+    let raw = recordings(&format!("play --raw {name}"))?;
+    let survived = raw
+        .stdout
+        .windows(PRINTED.len())
+        .any(|part| part == PRINTED);
+    ensure!(survived, "{raw:?}");
+    Ok(())
+}
+
+/// Given a stock host whose PAM writes user names down, then escapes come raw out of its journal; given ours, then all that is hostile is inert, in one record each,
+/// and in whatever is made of the recording of a hop.
 pub(crate) fn a30_hostile_text_is_inert_in_every_record(lab: &Lab) -> Result<()> {
     let stock = lab.stock()?;
-    let mads = lab.admin("mads").may_reach_databases().arrive()?;
+    hops::prepare(lab, lab)?;
+    let mads = lab
+        .admin("mads")
+        .policy(hops::rule("mads", "record = true"))
+        .arrive()?;
     stock.account(&mads.seat)?;
     // pam_warn writes the name as it came; so do many modules.
     stock.sh("sed -i '1i auth optional pam_warn.so' /etc/pam.d/sshd")?;
@@ -77,11 +149,12 @@ pub(crate) fn a30_hostile_text_is_inert_in_every_record(lab: &Lab) -> Result<()>
     };
     let mut commands = 0;
     for (name, text) in HOSTILE {
-        // As a command, as a hop's host, as a forward's host, as a user, as TERM, as an answer to the prompt.
+        // As a command, as a hop's host, as its login, as a forward's host, as a user, as TERM, as an answer to the prompt.
         for command in [
             (*text).to_owned(),
             format!("connect {text} 22"),
             format!("ssh {text}"),
+            format!("ssh {text}@db1"),
         ] {
             let output = shared(&["bastion", &command])?;
             ensure!(output.code() != 0, "{name}: {output}");
@@ -127,6 +200,7 @@ pub(crate) fn a30_hostile_text_is_inert_in_every_record(lab: &Lab) -> Result<()>
             .run()?;
     }
 
+    a_recording_is_harmless(lab, &mads)?;
     let refused = mads.wait_events("shell.refused", 1);
     ensure!(!refused.is_empty(), "no refusal in the journal");
     wait_for("every refusal", || {

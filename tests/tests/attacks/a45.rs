@@ -1,6 +1,7 @@
 //! A45: a command that looks like a file transfer, and goes on.
 
 use anyhow::{Result, ensure};
+use jump_lab::hops;
 use jump_lab::lab::Lab;
 
 /// What a recorder that looks at the first word takes for a transfer (open-bastion, issue 287), and lets pass unrecorded.
@@ -11,10 +12,15 @@ scp\ * | rsync\ --server* | sftp-server* | /usr/lib/openssh/sftp-server*) exec /
 esac
 "#;
 
-/// Given a wrapper that knows a transfer by its first word, then a shell runs unrecorded behind it; given ours, then no text reaches a shell.
+/// Given a wrapper that knows a transfer by its first word, then a shell runs unrecorded behind it; given ours, then no text reaches a shell,
+/// and what a target makes of it in a recorded hop is recorded, whatever its first word.
 pub(crate) fn a45_a_transfer_that_goes_on_is_no_way_to_a_shell(lab: &Lab) -> Result<()> {
     let stock = lab.stock()?;
-    let vera = lab.admin("vera").may_reach_databases().arrive()?;
+    hops::prepare(lab, lab)?;
+    let vera = lab
+        .admin("vera")
+        .policy(hops::rule("vera", "record = true"))
+        .arrive()?;
     stock.account(&vera.seat)?;
     stock.write("/usr/local/bin/recorded", WRAPPER)?;
     stock.sh("chmod 755 /usr/local/bin/recorded; install -m 666 /dev/null /var/tmp/recorded")?;
@@ -79,5 +85,19 @@ pub(crate) fn a45_a_transfer_that_goes_on_is_no_way_to_a_shell(lab: &Lab) -> Res
             .all(|name| name.starts_with("sshd") || name == "jump-shell"),
         "{left}"
     );
+
+    let hop = vera
+        .seat
+        .command("ssh")
+        .args(["-S", "master", "-tt", "bastion", "ssh", "db1", attacks[0]])
+        // It answers scp there, which reads a line.
+        .input("no\n")
+        .run()?;
+    ensure!(hop.text().contains("ran 42"), "{hop}");
+    vera.event("recording.sealed")?;
+    let found = lab
+        .jumpctl("recordings grep --user vera ran.42")?
+        .success()?;
+    ensure!(found.text().contains("ran 42"), "{found}");
     Ok(())
 }

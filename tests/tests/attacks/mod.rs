@@ -169,7 +169,7 @@ const ROWS: &[Row] = rows! {
         also by [];
 
     10: "`~/.ssh/rc`, `~/.ssh/environment`, `environment=`, `/etc/ssh/sshrc`",
-        stopped by "home is empty and root's; `PermitUserRC no`; `restrict` on every key; what root's own `sshrc` runs is guarded, and `doctor` warns",
+        stopped by "home is empty and root's; `PermitUserRC no`; `restrict` on every key; a hop's ssh reads no configuration (`-F none`); what root's own `sshrc` runs is guarded, and `doctor` warns",
         tried by [
             beside a10::a10_no_rc_file_is_run,
             beside a10::a10_nobody_can_write_one,
@@ -179,29 +179,30 @@ const ROWS: &[Row] = rows! {
         also by [];
 
     11: "`SendEnv` of `LD_PRELOAD`, `BASH_ENV`, `LC_*`, `TERM`, `TZ` …",
-        stopped by "the shell clears its environment",
+        stopped by "the shell clears its environment; a hop's ssh gets a checked `TERM` and nothing else",
         tried by [
             beside a11::a11_what_debian_accepts_is_ignored,
             beside a11::a11_a_terminal_type_is_a_plain_name_or_nothing,
             alone a11::a11_nothing_sent_steers_the_shell,
         ],
         also by [
-            "jump-shell": the_environment_is_gone,
+            "jump-shell": the_environment_is_gone ssh_is_started_with_the_text_as_one_argument,
         ];
 
     12: "`ssh host sh`, `-c`, subsystems, `scp -t`, `rsync --server`, `git-upload-pack`",
-        stopped by "`ForceCommand`; the shell runs none of it",
+        stopped by "`ForceCommand`; the shell runs none of it; a hop's command is one argument of ssh, for the target",
         tried by [
             beside a12::a12_every_other_command_is_refused,
             beside a12::a12_a_terminal_changes_nothing,
             beside a12::a12_no_tool_leaves_a_file,
         ],
         also by [
-            "jump-shell": everything_else_is_refused_and_written_down,
+            "tests": a_hop_goes_only_where_and_as_whom_the_rule_says,
+            "jump-shell": everything_else_is_refused_and_written_down everything_else_is_refused ssh_is_started_with_the_text_as_one_argument,
         ];
 
     13: "`internal-sftp`",
-        stopped by "`ForceCommand` goes before subsystems",
+        stopped by "`ForceCommand` goes before subsystems; the shell's `ssh` has no `-s`",
         tried by [
             beside a13::a13_no_subsystem_is_served,
             alone a13::a13_not_even_the_one_inside_sshd,
@@ -211,14 +212,14 @@ const ROWS: &[Row] = rows! {
         ];
 
     14: "client escapes (`~C -L`), ControlMaster used after the right has ended",
-        stopped by "every connect is judged; an ended session has no process left",
+        stopped by "every connect is judged; an ended session, or hop, has no process left; a hop's ssh has no escapes (`EscapeChar=none`)",
         tried by [
             beside a14::a14_a_shared_connection_ends_with_the_right,
             beside a14::a14_each_channel_is_judged,
             beside a14::a14_a_forward_added_in_the_session_is_judged,
         ],
         also by [
-            "tests": what_a_saved_edit_forbids_is_cut an_operator_ends_a_session_without_a_channel,
+            "tests": what_a_saved_edit_forbids_is_cut an_operator_ends_a_session_without_a_channel a_hop_ends_with_its_right,
         ];
 
     15: "chains a→b→a, the bastion to itself",
@@ -374,14 +375,15 @@ const ROWS: &[Row] = rows! {
         ];
 
     30: "line feeds, escapes and bidirectional text in names, commands, versions",
-        stopped by "escaped in every event and on the terminal",
+        stopped by "escaped in every event and on the terminal; a recording has the bytes, and what is made of it shows none of them",
         tried by [
             beside a30::a30_hostile_text_is_inert_in_every_record,
         ],
         also by [
             "crates/audit": whatever_comes_is_one_bounded_line_of_printable_ascii,
             "jump-shell": nothing_of_a_refused_command_steers_the_terminal,
-            "jumpctl": an_event_is_one_line_that_no_terminal_acts_on,
+            "crates/recording": what_a_terminal_would_obey_or_answer_is_dropped nobody_is_made_to_read_from_right_to_left,
+            "jumpctl": an_event_is_one_line_that_no_terminal_acts_on json_means_the_same_and_no_terminal_acts_on_it,
         ];
 
     31: "recorder: disk full, file renamed or truncated, last block missing",
@@ -517,14 +519,14 @@ const ROWS: &[Row] = rows! {
             "jump-guard": a18_a42_a44_every_line_of_the_table_is_made_and_written_down,
         ];
 
-    45: "`ssh -tt host 'scp -t x; sh'` and relatives",
-        stopped by "no text ever reaches a shell",
+    45: "`ssh -tt host 'scp -t x; sh'` and relatives; a recorder that is idle, stopped or killed",
+        stopped by "no text ever reaches a shell; a hop is recorded whatever its command, and dies with its recorder",
         tried by [
             beside a45::a45_a_transfer_that_goes_on_is_no_way_to_a_shell,
         ],
         also by [
-            "tests": a12_every_other_command_is_refused a12_a_terminal_changes_nothing,
-            "jump-shell": everything_else_is_refused_and_written_down nothing_that_means_more_to_a_real_shell_gets_through,
+            "tests": a12_every_other_command_is_refused a12_a_terminal_changes_nothing fault_a_hop_dies_with_its_recorder_and_outlives_an_upgrade,
+            "jump-shell": everything_else_is_refused_and_written_down nothing_that_means_more_to_a_real_shell_gets_through a_recorder_that_stands_still_is_noticed_though_nothing_happens a_recorder_that_dies_ends_the_hop a_successor_is_waited_for_no_longer_than_an_upgrade_takes,
         ];
 
     46: "sshd's own placeholder password counted against a real account",

@@ -138,8 +138,29 @@ pub(super) fn shell(
     Ok(shell)
 }
 
+/// Goes on from the restricted shell to db1, up to the prompt there.
+pub(super) fn hop(shell: &mut Running) -> Result<()> {
+    shell.say("ssh db1\r")?;
+    shell.wait_for("ops@db1", PATIENCE)
+}
+
 /// A file of `/proc` of the restricted shell that this user runs.
 pub(super) fn of_the_shell(bastion: &Machine, uid: u32, file: &str) -> Result<String> {
-    let line = format!("tr '\\0' '\\n' </proc/$(pgrep -u {uid} -x jump-shell)/{file}");
+    of(bastion, uid, "jump-shell", file)
+}
+
+/// The same of the ssh of this user's hop.
+pub(super) fn of_the_hop(bastion: &Machine, uid: u32, file: &str) -> Result<String> {
+    of(bastion, uid, "ssh", file)
+}
+
+fn of(bastion: &Machine, uid: u32, program: &str, file: &str) -> Result<String> {
+    let line = format!("tr '\\0' '\\n' </proc/$(pgrep -u {uid} -x {program})/{file}");
     Ok(bastion.shell(&line).run()?.success()?.text())
+}
+
+/// The names of the programs that this user runs.
+pub(super) fn programs(bastion: &Machine, uid: u32) -> Result<String> {
+    let line = format!("ps -o comm= -u {uid} | sort -u");
+    Ok(bastion.shell(&line).run()?.text())
 }

@@ -19,6 +19,14 @@ const UNITS: [&str; 8] = [
     "ssh.service",
 ];
 
+/// Takes away what a package without hops had not: the agent's socket, and what jumpd's unit says of it.
+const WITHOUT_AGENT: &str = "set -e; cd /usr/lib/systemd/system; rm jumpd-agent.socket; sed -i 's/ jumpd-agent.socket//; /jumpd-agent/d' jumpd.service
+     rm -f /etc/systemd/system/*.wants/jumpd-agent.socket; find /var/lib/systemd/deb-systemd-helper-enabled -name '*jumpd-agent.socket*' -delete
+     systemctl daemon-reload; systemctl stop jumpd-agent.socket; rm -f /run/jump/agent.sock; systemctl restart jumpd.service; ! ss -xlH | grep /run/jump/agent.sock";
+/// The agent's socket is there, enabled, and jumpd listens to it.
+const WITH_AGENT: &str = "set -e; systemctl is-active jumpd.service; systemctl is-active jumpd-agent.socket; systemctl is-enabled jumpd-agent.socket
+     pid=$(systemctl show --property=MainPID --value jumpd.service); ss -xlHp | grep \"/run/jump/agent.sock .*pid=$pid,\"";
+
 /// Installs the lab's package once more, then one that differs in its version only.
 const INSTALLATIONS: [&str; 2] = [
     "apt-get install --yes --reinstall /root/jump-server.deb",
@@ -27,7 +35,8 @@ const INSTALLATIONS: [&str; 2] = [
      apt-get install --yes /root/newer.deb && dpkg-query --show jump-server | grep -q +newer",
 ];
 
-/// Given a session that carries a stream of bytes, when every unit is restarted, the package is installed again and then a newer one, then not a byte is lost, the session is guarded and judged as before, and can still be ended.
+/// Given a session that carries a stream of bytes, when every unit is restarted, the package is installed again and then, over one without hops, a newer one, then not a byte is lost, the session is guarded and judged as before,
+/// can still be ended, and hops have their agent.
 pub(crate) fn fault_restarts_and_upgrades_leave_sessions_alone(lab: &Lab) -> Result<()> {
     const SENT: u64 = 4_000_000;
     lab.on_fragile_bastion(|bastion| {
@@ -41,7 +50,8 @@ pub(crate) fn fault_restarts_and_upgrades_leave_sessions_alone(lab: &Lab) -> Res
         );
         let stream = visit.admin.seat.command("sh").args(["-c", &stream]).start()?;
         let restarts = UNITS.map(|unit| format!("systemctl restart {unit}"));
-        let installations = INSTALLATIONS.map(str::to_owned);
+        let [again, newer] = INSTALLATIONS.map(str::to_owned);
+        let installations = [again, WITHOUT_AGENT.to_owned(), newer];
         for line in restarts.iter().chain(&installations) {
             bastion
                 .shell(line)
@@ -56,6 +66,8 @@ pub(crate) fn fault_restarts_and_upgrades_leave_sessions_alone(lab: &Lab) -> Res
             let at_its_post = until(PATIENCE, || Ok(visit.guard().ok()))?;
             ensure!(at_its_post == Some(guard), "not the guard any more after: {line}");
         }
+        let agent = bastion.shell(WITH_AGENT).run()?;
+        ensure!(agent.code() == 0, "the agent's socket after the upgrade: {agent}");
         gets_through(bastion, &visit.admin)?;
         let back = stream.wait(PATIENCE)?.success()?;
         ensure!(
