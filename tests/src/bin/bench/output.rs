@@ -77,7 +77,7 @@ pub(crate) fn recorded(ways: &Ways<'_>, bytes: u64, report: &mut Report) -> Resu
         let line = format!("ssh db1 \"{there}\"");
         hop += 1.0 / speed(ways.in_shell(&ways.recorded, &line)?, part)?;
         let line = format!(
-            "script --quiet --flush --command 'ssh -tt ops@db1 \"{}\"' /root/typescript",
+            "script --quiet --flush --command 'ssh ops@db1 \"{}\"' /root/typescript",
             there.replace('\'', "'\\''")
         );
         script += 1.0 / speed(ways.as_root(&["-tt"], &line), part)?;
