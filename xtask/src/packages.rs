@@ -37,7 +37,7 @@ pub(crate) enum Build<'a> {
     /// For hosts, with this profile of cargo's.
     Hosts(&'a str),
     /// For the lab: with the profile of the tests, so that libraries need not be compiled once more, but
-    /// with our own crates optimised and nothing for a debugger.
+    /// with our own crates optimised.
     Lab,
 }
 
@@ -62,7 +62,6 @@ impl<'a> Build<'a> {
     fn command(self) -> Command {
         let mut command = cargo(&["build", "--locked", "--profile", self.profile()]);
         if self == Self::Lab {
-            command.args(["--config", "profile.dev.debug=false"]);
             for name in BUSY {
                 let setting = format!("profile.dev.package.{name}.opt-level=1");
                 command.args(["--config", &setting]);
