@@ -10,6 +10,7 @@ use crate::connect;
 use crate::descent::ancestors;
 use crate::end;
 use crate::guard::{Guard, ask};
+use crate::own_agent;
 use crate::unix::{Access, access};
 use jump_proto::{JudgeRequest, Reason, Reply, Request, Via};
 use jump_sys::process::{PidFd, TaskStatus};
@@ -27,10 +28,28 @@ use std::path::Path;
 /// The longest that a task waits to send one log line, in milliseconds.
 const LOG_LINE: i64 = 250;
 
-/// Answers a call that takes no time to decide. connect(2) does: it is handed back.
-pub(crate) fn at_once(guard: &Guard, waiting: &Notification) -> Option<Connect> {
+/// A call that takes time to decide, since jumpd is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Slow {
+    Connect(Connect),
+    Bind {
+        row: &'static Row,
+        errno: i32,
+        to: Connect,
+    },
+}
+
+/// Answers a call that takes no time to decide. One that does is handed back, for [`decide`].
+pub(crate) fn at_once(guard: &Guard, waiting: &Notification) -> Option<Slow> {
     match waiting.call() {
-        Call::Connect(connect) => return Some(connect),
+        Call::Connect(connect) => return Some(Slow::Connect(connect)),
+        Call::Bind { row, errno, to } => return Some(Slow::Bind { row, errno, to }),
+        Call::Listen {
+            row,
+            errno,
+            fd,
+            backlog,
+        } => own_agent::listen_asked(guard, waiting, row, errno, (fd, backlog)),
         Call::Foreign(foreign) => end_foreigner(guard, waiting, foreign),
         Call::Forbidden { row, errno } => refuse(guard, waiting, row, errno),
         Call::RootOnly { row, errno, told } => root_only(guard, waiting, row, errno, told),
@@ -40,6 +59,14 @@ pub(crate) fn at_once(guard: &Guard, waiting: &Notification) -> Option<Connect> 
         }
     }
     None
+}
+
+/// Answers a call that takes time.
+pub(crate) fn decide(guard: &Guard, call: &Notification, question: Slow) {
+    match question {
+        Slow::Connect(connect) => decide_connect(guard, call, connect),
+        Slow::Bind { row, errno, to } => own_agent::bind_asked(guard, call, row, errno, to),
+    }
 }
 
 /// Ends a process that calls by another architecture's numbers.
@@ -62,7 +89,7 @@ fn end_foreigner(guard: &Guard, waiting: &Notification, foreign: Foreign) {
     );
 }
 
-fn refuse(guard: &Guard, waiting: &Notification, row: &Row, errno: i32) {
+pub(crate) fn refuse(guard: &Guard, waiting: &Notification, row: &Row, errno: i32) {
     note_member(guard, waiting);
     guard.answer(waiting.id, Answer::Errno(errno));
     guard.refused_call(row.call, format!("{}(2): {}", row.call, row.why));
@@ -82,7 +109,7 @@ fn note_member(guard: &Guard, waiting: &Notification) {
 ///
 /// To let root's run as it stands is sound: its pointers may change, but a
 /// process that is root all through is sshd itself, before it became the user.
-fn root_only(guard: &Guard, waiting: &Notification, row: &Row, errno: i32, told: bool) {
+pub(crate) fn root_only(guard: &Guard, waiting: &Notification, row: &Row, errno: i32, told: bool) {
     let status = TaskStatus::read(waiting.tid);
     let still_waits = guard.listener.id_valid(waiting.id);
     match status {
@@ -97,14 +124,15 @@ fn root_only(guard: &Guard, waiting: &Notification, row: &Row, errno: i32, told:
         // Whoever it was, it is refused: also one that went away at once, to leave no trace.
         Ok(_) | Err(_) => {}
     }
-    guard.answer(waiting.id, Answer::Errno(errno));
     if told {
+        // First: the task's next call may be refused by another thread.
         guard.refused_call(row.call, format!("{}(2): {}", row.call, row.why));
     }
+    guard.answer(waiting.id, Answer::Errno(errno));
 }
 
 /// A connect, from the copy of what was asked to the answer.
-pub(crate) fn decide_connect(guard: &Guard, call: &Notification, connect: Connect) {
+fn decide_connect(guard: &Guard, call: &Notification, connect: Connect) {
     // Nothing to answer: the call has been interrupted, or its task is dead.
     let Some(question) = Question::of(guard, call, connect) else {
         return;
@@ -246,9 +274,12 @@ impl Question {
         };
         match access(&guard.places, self.kind, path, || program(guard, self.tgid)) {
             // What program a task runs was read from its number: it must still wait.
-            Access::Connect(_) | Access::ConnectNamed(_) if !guard.listener.id_valid(call.id) => {
+            Access::Connect(_) | Access::ConnectNamed(_) | Access::OwnAgent
+                if !guard.listener.id_valid(call.id) =>
+            {
                 None
             }
+            Access::OwnAgent => own_agent::connect_ssh(guard, call, self.socket.as_fd(), self.tgid),
             Access::ConnectNamed(path) => {
                 if let Err(errno) = name_process(self.socket.as_fd(), self.tgid) {
                     return Some(Answer::Errno(errno as i32));
@@ -414,7 +445,7 @@ pub(crate) enum Program {
 }
 
 /// Which program the process runs: the one of now, or the one from before an upgrade.
-fn program(guard: &Guard, tgid: i32) -> Option<Program> {
+pub(crate) fn program(guard: &Guard, tgid: i32) -> Option<Program> {
     let runs = identity(Path::new(&format!("/proc/{tgid}/exe")));
     let is = |before: Option<(u64, u64)>, path: &Path| {
         runs.is_some() && (runs == before || runs == identity(path))

@@ -13,6 +13,7 @@ use crate::deadline::Deadline;
 use crate::decision;
 use crate::end::{End, collect_sockets};
 use crate::members::Members;
+use crate::own_agent::OwnAgent;
 use crate::places::Places;
 use crate::post::attach;
 use crate::refusals::{Refusal, Refusals};
@@ -71,6 +72,8 @@ pub(crate) struct Guard {
     pub(crate) listener: Listener,
     pub(crate) connects: Connects,
     pub(crate) cuts: Cuts,
+    /// The agent that the user brought along, if one was let in.
+    pub(crate) agent: Mutex<Option<OwnAgent>>,
     /// Device and inode of jump-shell when the session began: still its own after an upgrade.
     pub(crate) shell: Option<(u64, u64)>,
     /// The same of the OpenSSH client.
@@ -111,6 +114,7 @@ impl Guard {
             listener: post.listener,
             connects: Connects::default(),
             cuts: Cuts::default(),
+            agent: Mutex::new(None),
             sandbox: post.sandbox,
             ends: Deadline::at(post.ends_ms),
             ending: Mutex::new(None),
@@ -318,7 +322,7 @@ fn receive(guard: &Arc<Guard>) {
             return;
         }
     };
-    let Some(connect) = decision::at_once(guard, &notification) else {
+    let Some(question) = decision::at_once(guard, &notification) else {
         return;
     };
     if guard.busy.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
@@ -328,7 +332,7 @@ fn receive(guard: &Arc<Guard>) {
     }
     let worker = Arc::clone(guard);
     let spawned = spawn(move || {
-        decision::decide_connect(&worker, &notification, connect);
+        decision::decide(&worker, &notification, question);
         worker.busy.fetch_sub(1, Ordering::Relaxed);
     });
     if spawned.is_err() {
@@ -337,7 +341,7 @@ fn receive(guard: &Arc<Guard>) {
     }
 }
 
-/// More connects at once than any honest use has.
+/// More questions at once than any honest use has.
 fn overload(guard: &Guard, notification: &Notification) {
     guard.answer(notification.id, Answer::Errno(nix::libc::ECONNREFUSED));
     guard.refused_locally(Reason::Unavailable, None);

@@ -27,6 +27,7 @@ mod end;
 mod guard;
 mod listen;
 mod members;
+mod own_agent;
 mod places;
 mod post;
 mod refusals;

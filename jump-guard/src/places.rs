@@ -12,6 +12,10 @@ pub struct Places {
     pub shell_socket: PathBuf,
     /// The socket on which jumpd serves the ssh of a hop.
     pub agent_socket: PathBuf,
+    /// By which name ssh of a hop asks for the user's own agent; there is no such file.
+    pub own_agent: PathBuf,
+    /// A folder that nobody but the guard may enter, where sockets of forwarded agents are bound.
+    pub agents: PathBuf,
     /// The program whose connections count as `via = "shell"`.
     pub shell: PathBuf,
     /// The OpenSSH client that hops run.
@@ -26,6 +30,8 @@ impl Default for Places {
             jumpd: paths::JUMPD_SOCKET.into(),
             shell_socket: paths::SHELL_SOCKET.into(),
             agent_socket: paths::AGENT_SOCKET.into(),
+            own_agent: paths::FORWARDED_AGENT.into(),
+            agents: paths::GUARD_RUNTIME.into(),
             shell: paths::SHELL.into(),
             ssh: paths::SSH.into(),
             // The first is where systemd's link /dev/log leads: it is there also

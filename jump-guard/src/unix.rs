@@ -1,8 +1,9 @@
 //! Which `AF_UNIX` sockets a session's user may connect to.
 //!
 //! A connection that the guard makes carries the guard's identity
-//! (`SO_PEERCRED`), so it makes two kinds only: to jumpd, which knows that a
-//! guard speaks for its session, and for which process of it, and of
+//! (`SO_PEERCRED`), so it makes three kinds only: to jumpd, which knows that a
+//! guard speaks for its session, and for which process of it, to sshd's
+//! own child where a hop asks for the agent that the user brought along, and of
 //! datagram sockets to syslog, where the sender's identity is taken at each send. All others are refused: whatever
 //! listens on the host was not written to serve the users of a jump server.
 
@@ -19,6 +20,8 @@ pub(crate) enum Access {
     Connect(PathBuf),
     /// The guard connects the socket to this path, with the asking process's name on it.
     ConnectNamed(PathBuf),
+    /// The guard connects the socket to the agent that the user brought along, if jumpd says so.
+    OwnAgent,
     /// It is refused, and said so.
     Refuse,
     /// It is refused; the C library asks there on its own and has another way.
@@ -38,6 +41,9 @@ pub(crate) fn access(
     }
     if kind.kind == SOCK_STREAM && path == places.agent_socket && runs() == Some(Program::Ssh) {
         return Access::ConnectNamed(places.agent_socket.clone());
+    }
+    if kind.kind == SOCK_STREAM && path == places.own_agent && runs() == Some(Program::Ssh) {
+        return Access::OwnAgent;
     }
     if kind.kind == SOCK_DGRAM && places.log.iter().any(|log| log == path) {
         // Never the path as the task spelled it: its meaning is the task's.
@@ -109,6 +115,17 @@ mod tests {
         assert_eq!(decide(SOCK_STREAM, socket, None), Access::Refuse);
         assert_eq!(decide(SOCK_SEQPACKET, socket, Program::Ssh), Access::Refuse);
         assert_eq!(decide(SOCK_DGRAM, socket, Program::Ssh), Access::Refuse);
+    }
+
+    #[test]
+    fn only_ssh_asks_for_the_users_own_agent() {
+        let socket = jump_proto::paths::FORWARDED_AGENT;
+        assert_eq!(decide(SOCK_STREAM, socket, Program::Ssh), Access::OwnAgent);
+        assert_eq!(decide(SOCK_STREAM, socket, Program::Shell), Access::Refuse);
+        assert_eq!(decide(SOCK_STREAM, socket, None), Access::Refuse);
+        assert_eq!(decide(SOCK_SEQPACKET, socket, Program::Ssh), Access::Refuse);
+        let sshds = "/tmp/ssh-XXXXabcdef/agent.1";
+        assert_eq!(decide(SOCK_STREAM, sshds, Program::Ssh), Access::Refuse);
     }
 
     #[test]

@@ -2,22 +2,20 @@
 //!
 //! The environment is the user's (`SendEnv` and `AcceptEnv`, pam_env): nothing
 //! in it may steer this program. Two words of it say how a terminal wants to be
-//! written to, one where the agent is that came along, and one carries the command
-//! past `ForceCommand` (sshd_config(5)).
+//! written to, and one carries the command past `ForceCommand` (sshd_config(5)).
+//! Where an agent came along is not asked here: `SSH_AUTH_SOCK` leads nowhere.
 //!
 //! A process cannot take its environment out of its own memory, where
 //! `/proc/PID/environ` shows it and any library may still look. So the shell
 //! starts itself over, once, with nothing but the words it keeps and with the
 //! command as its argument.
 
-use crate::hop::is_plain_path;
 use crate::invocation::Invocation;
 use crate::words::LINE_MAX;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The longest `TERM` that is believed; terminfo(5) names are far shorter.
@@ -35,8 +33,6 @@ pub(crate) struct Environment {
     pub(crate) term: Option<String>,
     /// `NO_COLOR` is set.
     pub(crate) no_color: bool,
-    /// `SSH_AUTH_SOCK`, when it is a plain path: for hops that the user's own agent authenticates.
-    pub(crate) agent: Option<PathBuf>,
     /// There is nothing else.
     reduced: bool,
 }
@@ -56,11 +52,6 @@ impl Environment {
             match (name.to_str(), plain_name(&value)) {
                 (Some("TERM"), Some(term)) if taken.term.is_none() => taken.term = Some(term),
                 (Some("NO_COLOR"), _) if !value.is_empty() => taken.no_color = true,
-                (Some("SSH_AUTH_SOCK"), _)
-                    if taken.agent.is_none() && is_plain_path(Path::new(&value)) =>
-                {
-                    taken.agent = Some(value.into());
-                }
                 (Some("SSH_ORIGINAL_COMMAND"), _) => {
                     taken.reduced = false;
                     taken.original_command.get_or_insert(value);
@@ -87,9 +78,6 @@ impl Environment {
         }
         if self.no_color {
             myself.env("NO_COLOR", "1");
-        }
-        if let Some(agent) = &self.agent {
-            myself.env("SSH_AUTH_SOCK", agent);
         }
         match invocation {
             Invocation::Interactive => {}
@@ -154,6 +142,7 @@ mod tests {
             "LANG",
             "BASH_ENV",
             "SSH_CONNECTION",
+            "SSH_AUTH_SOCK",
         ] {
             assert_eq!(of(&[(other, "x")]), Environment::default(), "{other}");
         }
@@ -165,18 +154,6 @@ mod tests {
         assert!(of(&[("TERM", "xterm"), ("NO_COLOR", "1")]).is_reduced());
         assert!(!of(&[("TERM", "xterm"), ("TERM", "xterm")]).is_reduced());
         assert!(!of(&[("SSH_ORIGINAL_COMMAND", "help")]).is_reduced());
-    }
-
-    #[test]
-    fn an_agent_is_a_plain_path() {
-        let agent = |path: &str| of(&[("SSH_AUTH_SOCK", path)]).agent;
-        assert_eq!(
-            agent("/tmp/ssh-X1/agent.7"),
-            Some("/tmp/ssh-X1/agent.7".into())
-        );
-        for bad in ["", "agent", "/tmp/../x", "/tmp/a b", "/tmp/a\"", "/tmp/%d"] {
-            assert_eq!(agent(bad), None, "{bad:?}");
-        }
     }
 
     #[test]

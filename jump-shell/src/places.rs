@@ -10,6 +10,8 @@ pub struct Places {
     pub socket: PathBuf,
     /// jumpd, for ssh.
     pub agent: PathBuf,
+    /// The user's own agent, for ssh: what the guard knows by this name.
+    pub own_agent: PathBuf,
     /// Folders and files with the host keys of targets.
     pub known_hosts: Vec<PathBuf>,
 }
@@ -23,6 +25,7 @@ impl Places {
         Self {
             socket: paths::SHELL_SOCKET.into(),
             agent: paths::AGENT_SOCKET.into(),
+            own_agent: paths::FORWARDED_AGENT.into(),
             known_hosts: folder.map(Path::to_owned).into_iter().collect(),
         }
     }

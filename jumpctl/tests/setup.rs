@@ -5,7 +5,7 @@
     reason = "a test that cannot go on should stop there"
 )]
 
-use jump_proto::{Applied, Channel, Egress, Reason, Reply, Request, Secret, Status};
+use jump_proto::{Agents, Applied, Channel, Egress, Reason, Reply, Request, Secret, Status};
 use jumpctl::egress;
 use jumpctl::setup::host::{Effective, Host, parse_effective};
 use jumpctl::setup::{Options, renew_drop_in, setup, undo};
@@ -196,6 +196,7 @@ fn applied(groups: &[&str], automation: &[&str]) -> Applied {
         changed: true,
         scope: groups.iter().map(|s| (*s).to_owned()).collect(),
         automation: automation.iter().map(|s| (*s).to_owned()).collect(),
+        agents: Agents::default(),
         warnings: Vec::new(),
     }
 }
@@ -233,6 +234,7 @@ fn jumpd(directory: &Path, accepts: bool) -> Jumpd {
                     policy: None,
                     scope: vec!["jump-users".to_owned()],
                     automation: Vec::new(),
+                    agents: Agents::default(),
                     sessions: 0,
                     sealing: None,
                 }),

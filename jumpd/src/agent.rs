@@ -81,8 +81,12 @@ fn read(ssh: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(message))
 }
 
-/// The hop whose connection this process made, while it may log in.
-fn hop_of(session: &Session, process: i32) -> Option<&Hop> {
+/// The hop whose connection this process made, while it may log in: by the CA, or with the user's own agent.
+pub(crate) fn hop_that_may_log_in(
+    session: &Session,
+    process: i32,
+    own_agent: bool,
+) -> Option<&Hop> {
     let carried = session.carried_by(&Process::of(process))?;
     let hop = session.hops.get(carried)?;
     let mut flows = session.flows.values();
@@ -90,7 +94,7 @@ fn hop_of(session: &Session, process: i32) -> Option<&Hop> {
         flow.pid == process && flow.hop.as_ref() == Some(carried) && flow.revoked.is_none()
     });
     let may = is_connected
-        && !hop.forwarded_agent
+        && hop.forwarded_agent == own_agent
         && hop.may_connect()
         && elapsed_ms(hop.started_boot_ms) < YOUNG_MS;
     may.then_some(hop)
@@ -156,7 +160,7 @@ impl Jumpd {
             .filter(|s| s.ending.is_none() && s.gone_since.is_none())?;
         let facts = HopFacts {
             asker: session.asker(),
-            hop: hop_of(session, process)?.clone(),
+            hop: hop_that_may_log_in(session, process, false)?.clone(),
         };
         Some((facts, session.ends.map(|(at, _)| at)))
     }

@@ -14,7 +14,7 @@ use crate::sessions::Asker;
 use crate::shell::{MAX_HOST, addresses};
 use crate::state::{Jumpd, refused};
 use jump_audit::Kind;
-use jump_policy::{Decision, Destination, Policy, is_login_name};
+use jump_policy::{Decision, Destination, Policy, Rule, is_login_name};
 use jump_proto::{HopId, HopOpened, HopRequest, Reason, Reply, SessionId, Via, paths};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -27,6 +27,9 @@ const TOO_OLD: &str =
 const OVER: &str = "This session is over.";
 const NO_RECORDS: &str =
     "The jump server cannot keep its records now; please tell its administrators.";
+
+/// For a user who came without `-A`, or whom sshd does not let bring an agent.
+const NO_AGENT: &str = "This hop logs in with your own SSH agent, and none came along: log in to this jump server with `ssh -A`. If you did, please tell its administrators.";
 
 /// A refusal and what the journal is told of it.
 struct No {
@@ -56,6 +59,7 @@ struct Way {
     record: bool,
     name: Option<String>,
     login: String,
+    own_agent: bool,
 }
 
 impl Jumpd {
@@ -111,16 +115,7 @@ impl Jumpd {
         request: &HopRequest,
     ) -> Result<Option<Reply>, Box<No>> {
         let (host, way) = self.way(policy, asker, request)?;
-        if !self.ca.can_sign() {
-            let mut no = No::new(
-                Reason::NoCa,
-                "This jump server has no key to log in at targets with; please tell its administrators.",
-            );
-            no.destination = Some(way.address);
-            no.rule = Some(way.rule);
-            no.detail = "run `jumpctl ca init`";
-            return Err(no);
-        }
+        self.can_log_in(asker, &way)?;
         let target = policy.target_of(
             &way.rule,
             way.address.ip(),
@@ -142,7 +137,7 @@ impl Jumpd {
                 |target| format!("{}/{}", paths::TARGETS_KNOWN_HOSTS, target.name),
             ),
             record: way.record,
-            forwarded_agent: false,
+            forwarded_agent: way.own_agent,
             rule: way.rule,
         };
         let hop = Hop::from(NewHop {
@@ -159,6 +154,30 @@ impl Jumpd {
         self.begin(policy, asker, hop, opened)
     }
 
+    /// Whether there is something to log in with at the target.
+    fn can_log_in(&self, asker: &Asker, way: &Way) -> Result<(), Box<No>> {
+        let (reason, sentence, detail) = if way.own_agent {
+            let sessions = self.sessions();
+            if sessions.get(asker.id()).is_some_and(|s| s.own_agent) {
+                return Ok(());
+            }
+            (Reason::NoAgent, NO_AGENT, "")
+        } else if self.ca.can_sign() {
+            return Ok(());
+        } else {
+            (
+                Reason::NoCa,
+                "This jump server has no key to log in at targets with; please tell its administrators.",
+                "run `jumpctl ca init`",
+            )
+        };
+        let mut no = No::new(reason, sentence);
+        no.destination = Some(way.address);
+        no.rule = Some(way.rule.clone());
+        no.detail = detail;
+        Err(no)
+    }
+
     /// Writes a hop into the books and then into the journal.
     fn begin(
         &self,
@@ -170,7 +189,15 @@ impl Jumpd {
         let event = hop
             .event(Kind::HopStarted, asker)
             .success()
-            .text("recorded", hop.record);
+            .text("recorded", hop.record)
+            .text(
+                "agent",
+                if hop.forwarded_agent {
+                    "forwarded"
+                } else {
+                    "ca"
+                },
+            );
         let (id, destination, rule) = (hop.id.clone(), hop.address, hop.rule.clone());
         let no = |reason, sentence: &str, detail| {
             let mut no = No::new(reason, sentence);
@@ -197,6 +224,16 @@ impl Jumpd {
                 return Err(no(
                     Reason::RecordRequired,
                     "In this session a recorded and an unrecorded hop to the same host cannot be open at once; end the other one first, or log in once more.",
+                    "another hop to the same address is open",
+                ));
+            }
+            let otherwise = |other: &Hop| {
+                other.address == hop.address && other.forwarded_agent != hop.forwarded_agent
+            };
+            if session.hops.values().any(otherwise) {
+                return Err(no(
+                    Reason::Busy,
+                    "In this session a hop with your own agent and one without cannot be open to the same host at once; end the other one first, or log in once more.",
                     "another hop to the same address is open",
                 ));
             }
@@ -285,7 +322,8 @@ impl Jumpd {
             return Err(no(sentence));
         };
         let user = asker.person().user;
-        let login = match (asked, policy.rule(rule)) {
+        let granting = policy.rule(rule);
+        let login = match (asked, granting) {
             (Some(asked), _) => asked.to_owned(),
             (None, Some(rule)) => rule.login(&user).to_owned(),
             (None, None) => user,
@@ -304,6 +342,7 @@ impl Jumpd {
             record: *record,
             name: target.clone(),
             login,
+            own_agent: granting.is_some_and(Rule::wants_own_agent),
         })
     }
 

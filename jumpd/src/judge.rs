@@ -159,36 +159,30 @@ impl Jumpd {
         Reply::Judged { allowed, reason }
     }
 
+    /// The session that this guard guards; after a restart of jumpd it asks before it has its post again.
+    pub(crate) fn guarded_by(&self, id: &SessionId, guard: i32) -> Option<Asker> {
+        let sessions = self.sessions();
+        let session = sessions.get(id)?;
+        let its_own = session.guard.as_ref().is_none_or(|g| g.pid == guard);
+        (its_own && session.opened && session.ending.is_none()).then(|| session.asker())
+    }
+
     fn judge_connect(
         &self,
         request: &JudgeRequest,
         destination: SocketAddr,
         guard: i32,
     ) -> (bool, Reason) {
-        let asker = {
-            let sessions = self.sessions();
-            match sessions.get(&request.session) {
-                // After a restart of jumpd the guard asks before it has its post again.
-                Some(s)
-                    if s.guard.as_ref().is_none_or(|g| g.pid == guard)
-                        && s.opened
-                        && s.ending.is_none() =>
-                {
-                    s.asker()
-                }
-                _ => {
-                    drop(sessions);
-                    self.note(
-                        Event::new(Kind::ForwardDenied)
-                            .failure()
-                            .reason(Reason::NoSession)
-                            .session(&request.session)
-                            .destination(destination)
-                            .via(request.via),
-                    );
-                    return (false, Reason::NoSession);
-                }
-            }
+        let Some(asker) = self.guarded_by(&request.session, guard) else {
+            self.note(
+                Event::new(Kind::ForwardDenied)
+                    .failure()
+                    .reason(Reason::NoSession)
+                    .session(&request.session)
+                    .destination(destination)
+                    .via(request.via),
+            );
+            return (false, Reason::NoSession);
         };
         if !request.tcp {
             return self.judge_datagram(&asker, destination);

@@ -12,6 +12,9 @@ use jump_policy::{Policy, User};
 /// Everything off, then what a jump user needs back on.
 const OPTIONS: &str = "restrict,port-forwarding,pty";
 
+/// For whom a rule lets their own agent come along.
+const AGENT: &str = ",agent-forwarding";
+
 /// The token must have verified its user by PIN or fingerprint: sshd takes no signature that does not say so.
 const VERIFY: &str = ",verify-required";
 
@@ -38,6 +41,9 @@ pub fn compile(policy: &Policy, timezone: &TimeZone) -> String {
 
 fn options(policy: &Policy, user: &User, timezone: &TimeZone) -> String {
     let mut options = OPTIONS.to_owned();
+    if policy.takes_agent_along(user) {
+        options.push_str(AGENT);
+    }
     if let Some(sources) = policy.login_sources(user) {
         let list: Vec<String> = sources.iter().map(ToString::to_string).collect();
         options.push_str(&format!(",from=\"{}\"", list.join(",")));
@@ -94,6 +100,25 @@ mod tests {
             format!("alice\t{OPTIONS} {PLAIN}\nalice\t{OPTIONS},verify-required {TOKEN}\n")
         );
         assert!(!lines("").contains("verify"));
+    }
+
+    #[test]
+    fn an_agent_may_come_along_only_where_a_rule_says_so() {
+        const KEY: &str =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMO4du/BYXHpkbWwykRTk7oAPt7qBSbuwJ/k/BXY2jbX";
+        let text = format!(
+            "version = 1\n[groups.dba]\ngid = 70100\n\
+             [users.alice]\nuid = 70001\ngroups = [\"dba\"]\nkeys = [\"{KEY}\"]\n\
+             [users.bob]\nuid = 70002\nkeys = [\"{KEY}\"]\n\
+             [targets.db]\nhosts = [\"10.0.0.1\"]\nports = [22]\n\
+             [[rules]]\nname = \"own\"\neffect = \"allow\"\ngroups = [\"dba\"]\ntargets = [\"db\"]\nagent = \"forwarded\"\n\
+             [[rules]]\nname = \"ca\"\neffect = \"allow\"\nusers = [\"bob\"]\ntargets = [\"db\"]\n"
+        );
+        let policy = Policy::parse(&text, "policy.toml", "UTC").unwrap();
+        assert_eq!(
+            compile(&policy, &TimeZone::UTC),
+            format!("alice\t{OPTIONS},agent-forwarding {KEY}\nbob\t{OPTIONS} {KEY}\n")
+        );
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod mfa;
 mod names;
 mod operator;
 mod own;
+mod own_agent;
 mod recorder;
 mod rejudge;
 mod remember;

@@ -295,6 +295,7 @@ impl Jumpd {
             flows: BTreeMap::new(),
             hops: BTreeMap::new(),
             carriers: vec![],
+            own_agent: false,
             sent: 0,
             received: 0,
             ends: None,

@@ -84,6 +84,7 @@ impl Jumpd {
                 changed: false,
                 scope: same.scope(),
                 automation: same.automation(),
+                agents: same.policy.agents(),
                 warnings,
             });
         }
@@ -101,6 +102,7 @@ impl Jumpd {
             changed: true,
             scope: generation.scope(),
             automation: generation.automation(),
+            agents: generation.policy.agents(),
             warnings,
         };
         self.take_into_force(generation);
@@ -123,6 +125,10 @@ impl Jumpd {
             automation: generation
                 .as_ref()
                 .map(|g| g.automation())
+                .unwrap_or_default(),
+            agents: generation
+                .as_ref()
+                .map(|g| g.policy.agents())
                 .unwrap_or_default(),
             sessions: u64::try_from(self.sessions().len()).unwrap_or(u64::MAX),
             sealing: Some(self.sealing()),

@@ -315,6 +315,10 @@ impl Server {
                 jumpd.attach(channel, peer.pid, &session, &sandbox)
             }
             Request::Judge(ask) => channel.send(&jumpd.judge(&ask, peer.pid)),
+            Request::BringAgent { session } => channel.send(&jumpd.bring_agent(&session, peer.pid)),
+            Request::UseAgent { session, pid } => {
+                channel.send(&jumpd.use_agent(&session, pid, peer.pid))
+            }
             Request::Connected {
                 session,
                 cookie,

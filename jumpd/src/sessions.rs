@@ -127,6 +127,9 @@ pub(crate) struct Session {
     /// Processes that carried one of them, or carry it.
     #[serde(default)]
     pub(crate) carriers: Vec<Carrier>,
+    /// Whether its user's own agent was let come along.
+    #[serde(default)]
+    pub(crate) own_agent: bool,
     /// Payload bytes sent to targets by connections that are closed.
     pub(crate) sent: u64,
     /// Payload bytes received from targets by connections that are closed.
@@ -501,6 +504,7 @@ pub(crate) mod tests {
             flows: BTreeMap::new(),
             hops: BTreeMap::new(),
             carriers: vec![],
+            own_agent: false,
             sent: 0,
             received: 0,
             ends: Some((5, Reason::MaxSession)),

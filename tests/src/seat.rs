@@ -5,8 +5,8 @@
 //! given answers one by one and writes down what was asked.
 
 use crate::machine::Machine;
-use crate::process::Invocation;
-use crate::story::until;
+use crate::process::{Invocation, Running};
+use crate::story::{until, wait_for};
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
@@ -21,6 +21,8 @@ use std::time::Duration;
 const ASKPASS: &str = "/usr/local/bin/lab-askpass";
 /// Where the client that does what OpenSSH's does not is.
 const RAW_CLIENT: &str = "/usr/local/bin/lab-raw-client";
+/// The socket of a seat's agent, in its home.
+pub const AGENT: &str = "agent.sock";
 /// How long many logins may take to stand at their prompts; sshd drops one after two minutes.
 const UNTIL_PROMPTED: Duration = Duration::from_secs(100);
 /// The account on the targets that admins log in to.
@@ -272,6 +274,27 @@ impl Seat {
         };
         answering.answer(answers)?;
         Ok(answering)
+    }
+}
+
+impl Seat {
+    /// An agent at [`AGENT`] in the home, which has the seat's key.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn agent(&self) -> Result<Running> {
+        let path = self.home_path(AGENT);
+        let running = self
+            .command("ssh-agent")
+            .args(["-D", "-a", &path])
+            .start()?;
+        wait_for("the agent", || Ok(self.path(AGENT).exists()))?;
+        self.command("ssh-add")
+            .args([".ssh/id_ed25519"])
+            .env("SSH_AUTH_SOCK", &path)
+            .run()?
+            .success()?;
+        Ok(running)
     }
 }
 

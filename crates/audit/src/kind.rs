@@ -272,6 +272,16 @@ kinds! {
         text: "A command was asked for that is not the restricted shell's own. It was not run.",
         fields: "reason user uid session src command mfa key_fp sandbox policy",
     }
+    /// Agent forwarded.
+    AgentForwarded {
+        word: "agent.forwarded",
+        id: "ba44d99edc184406a306c3c40f57d16d",
+        severity: Allowed,
+        outcome: Success,
+        subject: "Agent forwarded",
+        text: "The user's own SSH agent came along (`ssh -A`), for the hops whose rule says `agent = \"forwarded\"`. Nothing else in the session reaches it.",
+        fields: "user uid session src rule mfa key_fp sandbox policy",
+    }
     /// Hop started.
     HopStarted {
         word: "hop.started",
@@ -280,7 +290,7 @@ kinds! {
         outcome: Success,
         subject: "Hop started",
         text: "The restricted shell connects on to a target for the user.",
-        fields: "user uid session src dst_name dst rule mfa key_fp sandbox policy hop login recorded",
+        fields: "user uid session src dst_name dst rule mfa key_fp sandbox policy hop login recorded agent",
     }
     /// Hop ended.
     HopEnded {
@@ -481,8 +491,13 @@ mod tests {
 
     #[test]
     fn the_kinds_are_the_ones_of_the_contract() {
-        // What a recording and the user CA need beside them.
-        let ours = ["recording.checkpoint", "recording.deleted", "ca.changed"];
+        // What hops, a recording and the user CA need beside them.
+        let ours = [
+            "agent.forwarded",
+            "recording.checkpoint",
+            "recording.deleted",
+            "ca.changed",
+        ];
         let (more, words): (Vec<&str>, Vec<&str>) = Kind::ALL
             .iter()
             .map(|k| k.as_str())

@@ -100,6 +100,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "`true` or `false`: whether it exists only while it is recorded",
     ),
     (
+        "agent",
+        "JUMP_AGENT",
+        "what logs in at the target: `ca`, the jump server's user CA, or `forwarded`, the user's own agent",
+    ),
+    (
         "status",
         "JUMP_STATUS",
         "exit status of the hop's ssh: the remote command's, or 255",

@@ -31,7 +31,7 @@ pub use host::{Conflict, HostFacts};
 pub use jump_proto::Method;
 pub use keys::PublicKey;
 pub use model::{
-    CaSettings, Effect, Group, HostPattern, Keep, MfaSettings, PolicyTest, Ports,
+    CaSettings, Effect, Group, HopAgent, HostPattern, Keep, MfaSettings, PolicyTest, Ports,
     RecordingSettings, Rule, SessionSettings, Target, User, UserMfa,
 };
 pub use names::is_login_name;
@@ -43,7 +43,7 @@ use diagnostics::Source;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use judge::Way;
-use jump_proto::{Reason, Via};
+use jump_proto::{Agents, Reason, Via};
 use model::Model;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -288,6 +288,41 @@ impl Policy {
         nets.sort_unstable();
         nets.dedup();
         (!nets.is_empty()).then_some(nets)
+    }
+
+    /// The first rule by which `who`, coming from `from`, may take their own agent along (`ssh -A`).
+    ///
+    /// Windows do not matter: whether the agent may be used is asked for each hop.
+    #[must_use]
+    pub fn lets_agent_along(&self, who: &Subject, from: IpAddr) -> Option<&Rule> {
+        let user = self.user(&who.user);
+        let from = address::canonical(from);
+        self.model.rules.iter().find(|rule| {
+            rule.wants_own_agent()
+                && judge::speaks_of(rule, who, user)
+                && rule.from_matches(from)
+                && rule.takes(who.mfa)
+        })
+    }
+
+    /// Whether a user of the policy may take their own agent along by a rule that names them or a group of the policy.
+    #[must_use]
+    pub fn takes_agent_along(&self, user: &User) -> bool {
+        self.rules_for(&Subject::user(&user.name))
+            .any(Rule::wants_own_agent)
+    }
+
+    /// Whom sshd may let take an agent along at all.
+    #[must_use]
+    pub fn agents(&self) -> Agents {
+        let mut wanting = self
+            .rules()
+            .filter(|rule| rule.wants_own_agent())
+            .peekable();
+        Agents {
+            users: wanting.peek().is_some(),
+            system_groups: wanting.any(|rule| !rule.system_groups.is_empty()),
+        }
     }
 
     /// May `who`, coming from `from`, connect to `to` this way now?

@@ -276,6 +276,16 @@ pub enum Effect {
     Deny,
 }
 
+/// Who vouches for the user at the target of a hop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HopAgent {
+    /// The jump server's user CA, with a key for this hop alone.
+    #[default]
+    Ca,
+    /// The user's own agent, forwarded with `ssh -A`.
+    Forwarded,
+}
+
 /// One of `[[rules]]`.
 #[derive(Debug, Clone)]
 pub struct Rule {
@@ -305,10 +315,18 @@ pub struct Rule {
     pub mfa: Option<BTreeSet<Method>>,
     /// Login names at the target that hops by this rule may use, in the order written; absent: the user's own.
     pub principals: Option<Vec<String>>,
+    /// Who vouches for the user in hops by this rule.
+    pub agent: HopAgent,
     pub(crate) span: Span,
 }
 
 impl Rule {
+    /// Whether hops by this rule log in with the user's own agent.
+    #[must_use]
+    pub fn wants_own_agent(&self) -> bool {
+        self.effect == Effect::Allow && self.agent == HopAgent::Forwarded
+    }
+
     /// Login names at the target that this rule gives `user`; never empty.
     #[must_use]
     pub fn logins<'a>(&'a self, user: &'a str) -> Vec<&'a str> {

@@ -145,6 +145,80 @@ fn login_names_are_for_rules_that_open_hops() {
 }
 
 #[test]
+fn an_agent_is_the_cas_or_forwarded_and_of_rules_that_open_hops() {
+    let with = |line: &str| RULES.replace("record = true", &format!("record = true\n{line}"));
+    for (line, own) in [
+        ("", false),
+        ("agent = \"ca\"", false),
+        ("agent = \"forwarded\"", true),
+    ] {
+        let p = policy(&with(line));
+        assert_eq!(p.rule("as-root").unwrap().wants_own_agent(), own, "{line}");
+        assert!(!p.rule("own").unwrap().wants_own_agent());
+    }
+    let faults = |rules: &str| refused(&format!("{}{rules}", common::ACCOUNTS));
+    for (line, message) in [
+        ("agent = \"forward\"", "`forward` is not an agent"),
+        ("agent = \"\"", "is not an agent"),
+        ("agent = true", "expected a string"),
+        ("agent = [\"forwarded\"]", "expected a string"),
+        ("agents = \"forwarded\"", "unknown key `agents`"),
+    ] {
+        let found = faults(&with(line));
+        assert!(found[0].contains(message), "{line}: {found:?}");
+    }
+    let forward = with("agent = \"forwarded\"")
+        .replace("principals = [\"root\", \"postgres\"]\n", "")
+        .replace("via = [\"shell\"]\nrecord = true", "via = [\"forward\"]");
+    let found = faults(&forward);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("a forward logs nobody in"), "{found:?}");
+    let deny = format!(
+        "{RULES}[[rules]]\nname = \"no\"\neffect = \"deny\"\nusers = [\"bob\"]\nagent = \"ca\"\n"
+    );
+    let found = faults(&deny);
+    assert!(
+        found[0].contains("`agent` has no meaning in a deny rule"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_agent_comes_along_only_with_those_of_whom_such_a_rule_speaks() {
+    let p = policy(&format!(
+        "{RULES}[[rules]]\nname = \"with-his-own\"\neffect = \"allow\"\nusers = [\"bob\"]\n\
+         from = [\"10.1.0.0/16\"]\ntargets = [\"databases\"]\nwindows = [\"sundays\"]\nagent = \"forwarded\"\nmfa = [\"totp\"]\n\
+         [windows.sundays]\ndays = [\"sun\"]\nhours = [\"00:00-24:00\"]\n"
+    ));
+    let by = |who: &Subject, from| p.lets_agent_along(who, ip(from)).map(|r| r.name.as_str());
+    let bob = Subject::user("bob");
+    assert_eq!(
+        by(&bob, "10.1.2.3"),
+        Some("with-his-own"),
+        "whatever day it is"
+    );
+    assert_eq!(by(&bob, "::ffff:10.1.2.3"), Some("with-his-own"));
+    assert_eq!(by(&bob, "10.2.2.3"), None);
+    assert_eq!(
+        by(&bob.with(None), "10.1.2.3"),
+        None,
+        "without that second factor"
+    );
+    assert_eq!(by(&Subject::user("alice"), "10.1.2.3"), None);
+    assert_eq!(by(&Subject::user("nobody"), "10.1.2.3"), None);
+    let along = |user| p.takes_agent_along(p.user(user).unwrap());
+    assert!(along("bob") && !along("alice"));
+    let agents = |p: &Policy| (p.agents().users, p.agents().system_groups);
+    assert_eq!(agents(&p), (true, false));
+    assert_eq!(agents(&policy(RULES)), (false, false));
+    let others = RULES.replace(
+        "users = [\"alice\"]",
+        "system_groups = [\"ad\"]\nagent = \"forwarded\"",
+    );
+    assert_eq!(agents(&policy(&others)), (true, true));
+}
+
+#[test]
 fn host_keys_are_whole_public_keys() {
     let with = |line: &str| RULES.replace("ports = [22, 5432]", &format!("ports = [22]\n{line}"));
     let p = policy(&with(&format!(

@@ -84,6 +84,20 @@ pub enum Request {
     },
     /// A session's guard: may this task connect there? Answered by [`Reply::Judged`].
     Judge(JudgeRequest),
+    /// A session's guard: sshd is about to listen for the user's forwarded agent (`ssh -A`). May the
+    /// user take it along? Answered by [`Reply::Judged`].
+    BringAgent {
+        /// The session.
+        session: SessionId,
+    },
+    /// A session's guard: this process, the OpenSSH client of a hop, asks for the user's forwarded agent.
+    /// Answered by [`Reply::Judged`].
+    UseAgent {
+        /// The session.
+        session: SessionId,
+        /// The asking process.
+        pid: i32,
+    },
     /// A session's guard: what became of an allowed connect.
     Connected {
         /// The session.
@@ -354,6 +368,15 @@ pub struct HopOpened {
     pub forwarded_agent: bool,
     /// The rule.
     pub rule: String,
+}
+
+/// Whose agents sshd may forward at all (`ssh -A`); of whom in particular, keys and guard know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agents {
+    /// Users of the policy.
+    pub users: bool,
+    /// Members of groups of other NSS sources.
+    pub system_groups: bool,
 }
 
 /// The user CA's public keys, each one line as in authorized_keys (sshd(8)), without options.
@@ -675,6 +698,9 @@ pub struct Applied {
     pub scope: Vec<String>,
     /// Users with `mfa = "none"`.
     pub automation: Vec<String>,
+    /// Whom sshd may let take an agent along.
+    #[serde(default)]
+    pub agents: Agents,
     /// Warnings, rendered for a terminal.
     pub warnings: Vec<String>,
 }
@@ -692,6 +718,9 @@ pub struct Status {
     pub scope: Vec<String>,
     /// Users with `mfa = "none"`.
     pub automation: Vec<String>,
+    /// Whom sshd may let take an agent along.
+    #[serde(default)]
+    pub agents: Agents,
     /// Live sessions.
     pub sessions: u64,
     /// What the records of second factors are sealed with.

@@ -10,6 +10,10 @@ pub const GUARD_SOCKET: &str = "/run/jump/guard.sock";
 pub const SHELL_SOCKET: &str = "/run/jump/shell.sock";
 /// The system's OpenSSH client asks here for the signature of its hop, through the guard, which attests the session.
 pub const AGENT_SOCKET: &str = "/run/jump/agent.sock";
+/// By this name ssh of a hop asks the guard for the user's own agent. There is no file: the guard has what it stands for.
+pub const FORWARDED_AGENT: &str = "/run/jump/forwarded-agent.sock";
+/// Where a guard gives the socket of a forwarded agent a name for a moment (`jump-guard`, 0700).
+pub const GUARD_RUNTIME: &str = "/run/jump-guard";
 /// The OpenSSH client that hops run.
 pub const SSH: &str = "/usr/bin/ssh";
 /// Host keys of targets, for all of them; ssh(1)'s known_hosts format, kept by the sysadmin.

@@ -248,6 +248,8 @@ reasons! {
     LoginName => "login_name",
     /// There is no user CA: `jumpctl ca init` makes it.
     NoCa => "no_ca",
+    /// The rule has the user's own agent log in, and none came along.
+    NoAgent => "no_agent",
     /// The target did not accept the login of a hop.
     LoginRefused => "login_refused",
     /// Less of the disk is free than `[recording] reserve`.

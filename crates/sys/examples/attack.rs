@@ -116,6 +116,7 @@ fn expected(then: Action) -> (Outcome, bool) {
         Action::Quietly(errno) => (Outcome::Failed(errno), false),
         Action::Refuse(errno) => (Outcome::Failed(errno), true),
         Action::RootOnly { errno, told } => (Outcome::Failed(errno), told),
+        Action::Bind(errno) | Action::Listen(errno) => (Outcome::Failed(errno), true),
         // EACCES, unless jumpd says yes.
         Action::Judge => (Outcome::Failed(13), false),
     }

@@ -31,11 +31,13 @@ enum Verdict {
     /// The guard's answer, written down.
     Refused(i32),
     RootOnly(i32),
+    Bind(i32),
+    Listen(i32),
     Judged,
     /// The guard ends the process.
     Foreign,
 }
-use Verdict::{Foreign, Judged, Quietly, Refused, RootOnly, Runs};
+use Verdict::{Bind, Foreign, Judged, Listen, Quietly, Refused, RootOnly, Runs};
 
 static FILTER: LazyLock<Vec<sock_filter>> = LazyLock::new(session_filter);
 
@@ -52,6 +54,8 @@ fn run(arch: u32, call: c_long, args: [u64; 6]) -> Verdict {
             Call::Foreign(_) => Foreign,
             Call::Forbidden { errno, .. } => Refused(errno),
             Call::RootOnly { errno, .. } => RootOnly(errno),
+            Call::Bind { errno, .. } => Bind(errno),
+            Call::Listen { errno, .. } => Listen(errno),
             Call::Connect(_) => Judged,
             Call::Unknown => panic!("{call} with {args:x?} is stopped, and the guard knows no row"),
         },
@@ -80,6 +84,8 @@ impl From<Action> for Verdict {
             Action::Quietly(errno) => Quietly(errno),
             Action::Refuse(errno) => Refused(errno),
             Action::RootOnly { errno, .. } => RootOnly(errno),
+            Action::Bind(errno) => Bind(errno),
+            Action::Listen(errno) => Listen(errno),
             Action::Judge => Judged,
         }
     }
@@ -356,11 +362,11 @@ fn sockets_by_family_type_and_protocol() {
 fn no_socket_is_bound_or_listens() {
     assert_eq!(
         native(libc::SYS_bind, [3, 4, 16, 0, 0, 0]),
-        RootOnly(libc::EACCES)
+        Bind(libc::EACCES)
     );
     assert_eq!(
         native(libc::SYS_listen, [3, 1, 0, 0, 0, 0]),
-        Refused(libc::EACCES)
+        Listen(libc::EACCES)
     );
 }
 

@@ -36,6 +36,10 @@ pub struct Manners {
     pub slow_connected: Duration,
     /// How long it thinks over a judgement.
     pub slow_judge: Duration,
+    /// Whether the user's agent may come along.
+    pub brings_agent: bool,
+    /// Whether ssh may use it.
+    pub uses_agent: bool,
 }
 
 impl Jumpd {
@@ -106,6 +110,15 @@ impl Jumpd {
                 };
                 let _ = channel.send(&Reply::Judged { allowed, reason });
             }
+            Request::BringAgent { .. } | Request::UseAgent { .. } => {
+                let allowed = match request {
+                    Request::BringAgent { .. } => self.manners.brings_agent,
+                    _ => self.manners.uses_agent,
+                };
+                self.tell(request, |_| false);
+                let reason = Reason::RuleAllow;
+                let _ = channel.send(&Reply::Judged { allowed, reason });
+            }
             other => {
                 let slow = matches!(other, Request::Connected { .. });
                 self.tell(other, |_| false);
@@ -135,6 +148,11 @@ impl Jumpd {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Looks at every request but Judge, in order.
+    pub fn each(&self, look: impl FnMut(&Request)) {
+        self.told.lock().unwrap().iter().for_each(look);
     }
 
     pub fn judged(&self) -> Vec<JudgeRequest> {

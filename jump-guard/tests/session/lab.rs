@@ -37,6 +37,10 @@ impl Lab {
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let agents = dir.path().join("agents");
+        std::fs::create_dir(&agents).unwrap();
+        std::fs::set_permissions(&agents, std::fs::Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::chown(&agents, Some(GUARD), Some(GUARD)).unwrap();
         let jumpd = Jumpd::new(manners, judge);
         let door = Some(jumpd.serve(&dir.path().join("jumpd.sock")));
         let guard = guard(dir.path());

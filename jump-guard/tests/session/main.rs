@@ -18,6 +18,7 @@
     reason = "tests fail by panicking, and its processes talk to each other on stdout"
 )]
 
+mod agents;
 mod attacks;
 mod ends;
 mod faults;
@@ -46,6 +47,7 @@ fn main() -> std::process::ExitCode {
     let trials = [
         forwards::TRIALS,
         attacks::TRIALS,
+        agents::TRIALS,
         table::TRIALS,
         handshakes::TRIALS,
         ends::TRIALS,

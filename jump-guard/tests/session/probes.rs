@@ -1,6 +1,6 @@
 //! What the user of a session tries. Each result is a line on stdout.
 
-use crate::{hostile, table};
+use crate::{agents, hostile, table};
 use jump_sys::attacks::{self, Send};
 use nix::errno::Errno;
 use nix::libc;
@@ -138,6 +138,7 @@ pub fn in_user_child(probe: &str, dir: &Path, args: &[String]) {
             say("target", TcpStream::connect(address(arg(0))));
         }
         "ssh" => ssh(dir, address(arg(0))),
+        "sshd-with-agent" => agents::sshd(dir),
         "race" => hostile::race(address(arg(0)), address(arg(1))),
         "dissolve" => hostile::dissolve(address(arg(0))),
         "second-listener" => {

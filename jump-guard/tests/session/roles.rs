@@ -1,7 +1,7 @@
 //! What this program is when it has started itself: a guard, or an sshd.
 
 use crate::lab::{SESSION, USER};
-use crate::{jumpd, probes};
+use crate::{agents, jumpd, probes};
 use jump_guard::Places;
 use jump_proto::Channel;
 use jump_proto::handshake::{GuardAnswer, GuardHello};
@@ -44,6 +44,7 @@ pub fn play() -> Option<ExitCode> {
             setuid(Uid::from_raw(USER)).unwrap();
             refused(&dir, 0);
         }
+        "ssh-with-agent" => agents::ssh(&dir),
         "silent" => {
             let _connection = connect(&dir);
             std::thread::sleep(Duration::from_secs(20));
@@ -59,6 +60,8 @@ pub fn places(dir: &Path) -> Places {
         jumpd: dir.join("jumpd.sock"),
         shell_socket: dir.join("shell.sock"),
         agent_socket: dir.join("agent.sock"),
+        own_agent: dir.join("own-agent.sock"),
+        agents: dir.join("agents"),
         // Likewise, of ssh.
         ssh: dir.join("ssh"),
         // A link to this program where the test wants the user's programs to be jump-shell.

@@ -186,9 +186,11 @@ fn results(
 fn expected(probe: &Probe) -> String {
     said(match probe.then {
         Action::Allow => Outcome::Ran,
-        Action::Quietly(errno) | Action::Refuse(errno) | Action::RootOnly { errno, .. } => {
-            Outcome::Failed(errno)
-        }
+        Action::Quietly(errno)
+        | Action::Refuse(errno)
+        | Action::RootOnly { errno, .. }
+        | Action::Bind(errno)
+        | Action::Listen(errno) => Outcome::Failed(errno),
         Action::Judge => Outcome::Failed(libc::EACCES),
     })
 }
@@ -196,7 +198,7 @@ fn expected(probe: &Probe) -> String {
 /// What is written down of it.
 fn event(probe: &Probe) -> Option<String> {
     let told = match probe.then {
-        Action::Refuse(_) => true,
+        Action::Refuse(_) | Action::Bind(_) | Action::Listen(_) => true,
         Action::RootOnly { told, .. } => told,
         Action::Allow | Action::Quietly(_) | Action::Judge => false,
     };

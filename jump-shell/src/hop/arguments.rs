@@ -107,7 +107,7 @@ pub(super) fn of(start: &Start, agent: &Path, terminal: bool) -> Result<Vec<OsSt
 }
 
 /// An absolute path of plain letters that leads nowhere but down.
-pub(crate) fn is_plain_path(path: &Path) -> bool {
+fn is_plain_path(path: &Path) -> bool {
     path.is_absolute()
         && path
             .components()

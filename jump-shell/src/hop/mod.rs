@@ -17,7 +17,6 @@ mod runner;
 mod watch;
 mod wish;
 
-pub(crate) use arguments::is_plain_path;
 pub(crate) use conduct::{Around, conduct};
 pub(crate) use runner::{Order, Report, Runner, SshEnds};
 pub(crate) use wish::Wish;

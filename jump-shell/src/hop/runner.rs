@@ -82,7 +82,7 @@ pub(crate) struct Runner {
     pub(crate) ends: SshEnds,
     /// jumpd's agent, and the user's own.
     pub(crate) agent: PathBuf,
-    pub(crate) own_agent: Option<PathBuf>,
+    pub(crate) own_agent: PathBuf,
     pub(crate) term: Option<String>,
     pub(crate) lists: RunnerLists,
 }
@@ -144,10 +144,10 @@ impl Runner {
     }
 
     fn fork_ssh(&mut self, start: &Start, forker: &Forker) -> io::Result<Pid> {
-        let agent = match (start.forwarded_agent, &self.own_agent) {
-            (false, _) => &self.agent,
-            (true, Some(own)) => own,
-            (true, None) => return Err(io::Error::other("there is no forwarded agent")),
+        let agent = if start.forwarded_agent {
+            &self.own_agent
+        } else {
+            &self.agent
         };
         let arguments = arguments::of(start, agent, self.terminal().is_some())
             .map_err(|error| io::Error::other(error.to_string()))?;

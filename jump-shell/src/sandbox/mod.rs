@@ -112,8 +112,7 @@ pub(crate) fn enter(
         .map_err(SandboxError::call("pipe"))?;
     drop(writer);
     let term = environment.term.as_deref();
-    let own_agent = environment.agent.as_deref();
-    let start = || runner::start(places, terminal.as_ref(), term, own_agent).ok();
+    let start = || runner::start(places, terminal.as_ref(), term).ok();
     let hops = needs.hops.then(start).flatten();
     let mut prepared = Prepared {
         hops,

@@ -82,7 +82,6 @@ pub(super) fn start(
     places: &Places,
     terminal: Option<&Terminal>,
     term: Option<&str>,
-    own_agent: Option<&Path>,
 ) -> Result<Hops, SandboxError> {
     let (shell_ends, ssh_ends) = match terminal {
         Some(terminal) => terminal_ends(terminal),
@@ -100,7 +99,7 @@ pub(super) fn start(
         shell: Channel::from(far),
         ends: ssh_ends,
         agent: places.agent.clone(),
-        own_agent: own_agent.map(Path::to_owned),
+        own_agent: places.own_agent.clone(),
         term: term.map(str::to_owned),
         lists: RunnerLists::compile()?,
     };
@@ -173,12 +172,11 @@ fn close_files(runner: &Runner, known_hosts: &[PathBuf]) {
     open.extend(READ.iter().map(|path| Open::to_read(Path::new(path))));
     open.extend(DEVICES.iter().map(|path| Open::device(Path::new(path))));
     open.extend(known_hosts.iter().map(|path| Open::to_read(path)));
-    let agents = [Some(&runner.agent), runner.own_agent.as_ref()];
+    let agents = [&runner.agent, &runner.own_agent];
     open.extend(
         agents
             .into_iter()
-            .flatten()
-            .filter_map(|a| a.parent())
+            .filter_map(|agent| agent.parent())
             .map(Open::sockets),
     );
     close_file_system(&open);

@@ -13,6 +13,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Tests {
         an_unknown_host_key_is_one_sentence,
         a_changed_host_key_is_one_sentence,
         a_login_that_is_refused_is_one_sentence,
+        the_users_own_agent_logs_in_where_jumpd_says_so,
         a_closed_port_is_one_sentence,
         a_login_for_which_jumpd_has_no_answer_is_given_up,
         a_target_that_spoke_needs_no_answer_of_jumpds,
@@ -44,6 +46,25 @@ pub(crate) fn tests() -> Tests {
 
 pub(crate) fn plain() -> (Target, Fake) {
     reached(false, Recorder::default(), |_, _| {})
+}
+
+fn the_users_own_agent_logs_in_where_jumpd_says_so() {
+    let elsewhere = |folder: &Path| {
+        fs::rename(folder.join("agent.sock"), folder.join("own-agent.sock")).unwrap();
+    };
+    let (_target, jumpd) = reached(false, Recorder::default(), |hop, folder| {
+        hop.forwarded_agent = true;
+        elsewhere(folder);
+    });
+    let said = run(&jumpd.socket(), "ssh db1 echo there");
+    assert_eq!(
+        (said.status, said.out.as_str()),
+        (Some(0), "there\n"),
+        "{said:?}"
+    );
+    // No other hop gets to it.
+    let (_target, jumpd) = reached(false, Recorder::default(), |_, folder| elsewhere(folder));
+    assert_eq!(run(&jumpd.socket(), "ssh db1 true").status, Some(255));
 }
 
 fn the_status_and_both_outputs_are_the_commands() {

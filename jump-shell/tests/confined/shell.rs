@@ -25,6 +25,7 @@ fn places(socket: &Path) -> Places {
     Places {
         socket: socket.to_owned(),
         agent: folder.join("agent.sock"),
+        own_agent: folder.join("own-agent.sock"),
         known_hosts: vec![folder.to_owned()],
     }
 }

@@ -1,7 +1,7 @@
 //! `jumpctl apply`: the policy on disk into force.
 //!
 //! jumpd reads, checks and swaps; this end shows what came of it, and renews
-//! sshd's drop-in when the groups or automation users in it changed. The unit
+//! sshd's drop-in when what it says of groups, automation users or agents changed. The unit
 //! behind `jump-policy.path` runs exactly this.
 
 use crate::client::Jumpd;
@@ -86,7 +86,7 @@ fn show(host: &dyn Host, reply: Reply, out: &mut Output) -> Answer {
         ))
     })?;
     if sshd {
-        out.line("sshd's drop-in was renewed for the new groups and automation users.")?;
+        out.line("sshd's drop-in was renewed: the groups, automation users or agents that it is for have changed.")?;
     }
     if egress? {
         out.line("The egress ruleset follows.")?;

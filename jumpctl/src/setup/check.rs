@@ -178,6 +178,10 @@ pub(super) fn policy_users(host: &dyn Host, features: Features) -> Result<(), Er
     let Ok(policy) = policy_file::load(&host.path(paths::POLICY)) else {
         return Ok(());
     };
+    let features = Features {
+        agents: policy.agents(),
+        ..features
+    };
     for user in policy.users().take(USERS_ASKED) {
         let effective = host.sshd_effective(&user.name).map_err(Error::Failed)?;
         let wrong = differences(&effective, super::member(user.is_automation()), features);
@@ -238,11 +242,16 @@ pub fn penalties_hint(effective: &Effective) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::setup::host::parse_effective;
+    use jump_proto::Agents;
 
     const FEATURES: Features = Features {
         gssapi: false,
         kerberos: false,
         verify_required: false,
+        agents: Agents {
+            users: false,
+            system_groups: false,
+        },
     };
 
     fn served(member: Member) -> Effective {

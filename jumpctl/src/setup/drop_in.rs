@@ -9,6 +9,7 @@
 //! Automation users come first: they differ by one keyword and take the rest
 //! from their group's block.
 
+use jump_proto::Agents;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -41,8 +42,8 @@ impl Scope {
     }
 }
 
-/// What the installed sshd was built with, for it logs a line for every keyword it lacks; and what its
-/// admin demands of everybody, which a block must not take back.
+/// What the installed sshd was built with, for it logs a line for every keyword it lacks; what its
+/// admin demands of everybody, which a block must not take back; and whose agents the policy has come along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Features {
     /// `GSSAPIAuthentication` is known.
@@ -51,6 +52,17 @@ pub struct Features {
     pub kerberos: bool,
     /// `PubkeyAuthOptions verify-required` is set outside the drop-in.
     pub verify_required: bool,
+    /// For whom a rule says `agent = "forwarded"`. Of these, the options of keys and the guard let only those bring an agent whom it speaks of.
+    pub agents: Agents,
+}
+
+impl Features {
+    fn agents_of(self, member: Member) -> bool {
+        match member {
+            Member::Host | Member::Automation => self.agents.users,
+            Member::System => self.agents.system_groups,
+        }
+    }
 }
 
 /// As whom sshd would serve a user.
@@ -74,6 +86,7 @@ pub struct NameError(String);
 const METHODS: &str = "publickey,keyboard-interactive:pam";
 const AUTOMATION_METHODS: &str = "publickey";
 const PUBKEY_OPTIONS: &str = "PubkeyAuthOptions";
+const AGENTS: &str = "AllowAgentForwarding";
 const TOUCH_AND_VERIFY: &str = "touch-required verify-required";
 
 /// Which users a line is for.
@@ -121,7 +134,7 @@ const LINES: &[(&str, &str, For)] = &[
     ("PermitListen", "none", For::All),
     ("GatewayPorts", "no", For::All),
     ("AllowStreamLocalForwarding", "no", For::All),
-    ("AllowAgentForwarding", "no", For::All),
+    (AGENTS, "no", For::All),
     ("X11Forwarding", "no", For::All),
     ("PermitTunnel", "no", For::All),
     // Whatever is asked for (shell, command, sftp), the restricted shell answers.
@@ -198,6 +211,7 @@ fn lines(member: Member, features: Features) -> impl Iterator<Item = (&'static s
             For::Kerberos => features.kerberos,
         })
         .map(move |(keyword, value, _)| match *keyword {
+            AGENTS if features.agents_of(member) => (*keyword, "yes"),
             PUBKEY_OPTIONS if features.verify_required => (*keyword, TOUCH_AND_VERIFY),
             _ => (*keyword, *value),
         })
@@ -229,10 +243,16 @@ fn pattern(names: &[String]) -> Result<String, NameError> {
 mod tests {
     use super::*;
 
+    const NO_AGENTS: Agents = Agents {
+        users: false,
+        system_groups: false,
+    };
+
     const ALL: Features = Features {
         gssapi: true,
         kerberos: true,
         verify_required: false,
+        agents: NO_AGENTS,
     };
 
     fn scope(system: &[&str], automation: &[&str]) -> Scope {
@@ -261,6 +281,7 @@ mod tests {
             gssapi: false,
             kerberos: false,
             verify_required: false,
+            agents: NO_AGENTS,
         };
         assert_eq!(
             render(&scope(&[], &[]), bare).unwrap(),
@@ -290,6 +311,34 @@ mod tests {
         for member in [Member::Host, Member::Automation, Member::System] {
             let wanted = expected(member, demanded)["pubkeyauthoptions"];
             assert_eq!(wanted, "touch-required verify-required");
+        }
+    }
+
+    #[test]
+    fn an_agent_comes_along_only_for_those_of_whom_a_rule_says_so() {
+        for (users, system_groups) in [(false, false), (true, false), (true, true)] {
+            let features = Features {
+                agents: Agents {
+                    users,
+                    system_groups,
+                },
+                ..ALL
+            };
+            let word = |allowed| if allowed { "yes" } else { "no" };
+            for (member, allowed) in [
+                (Member::Host, users),
+                (Member::Automation, users),
+                (Member::System, system_groups),
+            ] {
+                let wanted = expected(member, features)["allowagentforwarding"];
+                assert_eq!(wanted, word(allowed), "{member:?}");
+            }
+            let text = render(&scope(&["ad-admins"], &[]), features).unwrap();
+            let said: Vec<&str> = text
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("AllowAgentForwarding "))
+                .collect();
+            assert_eq!(said, [word(users), word(system_groups)]);
         }
     }
 

@@ -30,7 +30,7 @@ use crate::policy_file;
 use drop_in::{Features, Member, Scope};
 use files::Change;
 use host::{Effective, Host};
-use jump_proto::{Applied, Reply, Request, paths};
+use jump_proto::{Agents, Applied, Reply, Request, paths};
 use serde::Serialize;
 use std::fs::File;
 use std::path::PathBuf;
@@ -94,8 +94,8 @@ pub fn setup(host: &dyn Host, jumpd: &Jumpd, options: Options, out: &mut Output)
         ))
     })?;
     check::uses_pam(&root_before)?;
-    let features = features(&root_before);
-    let scope = scope(host, jumpd)?;
+    let (scope, agents) = scope(host, jumpd)?;
+    let features = features(&root_before, agents);
     let plan = plan(host, &scope, features)?;
     let mut report = Report {
         hints: penalties_hint(&root_before),
@@ -164,7 +164,11 @@ fn wire(
     start_units(host)?;
     match jumpd.ask(&Request::Apply)? {
         Reply::Applied(applied) => {
-            written.extend(renew(host, &applied, before.features)?);
+            let features = Features {
+                agents: applied.agents,
+                ..before.features
+            };
+            written.extend(renew(host, &applied, features)?);
             report.policy = Some(applied);
         }
         Reply::Rejected { report: why, .. } => report.rejected = Some(why),
@@ -188,7 +192,7 @@ pub fn renew_drop_in(host: &dyn Host, applied: &Applied) -> Result<bool, Error> 
         return Ok(false);
     }
     let root = host.sshd_effective("root").map_err(Error::Failed)?;
-    let Some(change) = renew(host, applied, features(&root))? else {
+    let Some(change) = renew(host, applied, features(&root, applied.agents))? else {
         return Ok(false);
     };
     if let Err(e) = test_sshd(host).and_then(|()| check::same_for_root(host, &root)) {
@@ -282,25 +286,28 @@ fn drop_in_change(host: &dyn Host, scope: &Scope, features: Features) -> Result<
     })
 }
 
-/// Whom the policy on disk is for; if that is broken, the one in force.
-fn scope(host: &dyn Host, jumpd: &Jumpd) -> Result<Scope, Error> {
+/// Whom the policy on disk is for, and whose agents it has come along; if that is broken, the one in force.
+fn scope(host: &dyn Host, jumpd: &Jumpd) -> Result<(Scope, Agents), Error> {
     match policy_file::load(&host.path(paths::POLICY)) {
         Ok(policy) => {
             let (groups, automation) = policy_file::scope(&policy);
-            Scope::new(&groups, automation).ok_or(Error::WrongAnswer)
+            let scope = Scope::new(&groups, automation).ok_or(Error::WrongAnswer)?;
+            Ok((scope, policy.agents()))
         }
         Err(e) => jumpd
             .status()
             .ok()
-            .and_then(|status| Scope::new(&status.scope, status.automation))
+            .and_then(|status| Some((Scope::new(&status.scope, status.automation)?, status.agents)))
             .ok_or_else(|| Error::failed(e.to_string())),
     }
 }
 
-/// What this sshd was built with, and what its admin demands, as it serves a user whom no block of ours fits.
+/// What this sshd was built with, and what its admin demands, as it serves a user whom no block of ours fits;
+/// whose agents come along, the policy says.
 #[must_use]
-pub fn features(effective: &Effective) -> Features {
+pub fn features(effective: &Effective, agents: Agents) -> Features {
     Features {
+        agents,
         gssapi: effective.contains_key("gssapiauthentication"),
         kerberos: effective.contains_key("kerberosauthentication"),
         verify_required: effective

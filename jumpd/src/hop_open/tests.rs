@@ -98,7 +98,7 @@ pub(crate) fn opened(host: &Host, live: &Live, target: &str) -> HopOpened {
     }
 }
 
-fn no(host: &Host, live: &Live, target: &str) -> (Reason, String) {
+pub(crate) fn no(host: &Host, live: &Live, target: &str) -> (Reason, String) {
     match ask(host, live, target) {
         Reply::Refused { reason, message } => {
             let event = host.journal.events().pop().unwrap();
@@ -159,6 +159,7 @@ fn a_hop_is_told_what_ssh_is_started_with() {
     has("JUMP_HOP", hop.hop.as_str());
     has("JUMP_LOGIN", "reader");
     has("JUMP_RECORDED", "false");
+    has("JUMP_AGENT", "ca");
     has("JUMP_DST_NAME", "db1.example.internal");
 
     let odd = opened(&host, &live, "10.20.0.9");

@@ -3,27 +3,8 @@
 use super::way;
 use anyhow::{Context, Result, ensure};
 use jump_lab::lab::Lab;
-use jump_lab::process::Running;
-use jump_lab::seat::Seat;
-use jump_lab::story::{PATIENCE, wait_for};
-
-const AGENT: &str = "agent.sock";
-
-/// An agent at the seat that has the seat's key.
-fn agent(seat: &Seat) -> Result<Running> {
-    let path = seat.home_path(AGENT);
-    let running = seat
-        .command("ssh-agent")
-        .args(["-D", "-a", &path])
-        .start()?;
-    wait_for("the agent", || Ok(seat.path(AGENT).exists()))?;
-    seat.command("ssh-add")
-        .args([".ssh/id_ed25519"])
-        .env("SSH_AUTH_SOCK", &path)
-        .run()?
-        .success()?;
-    Ok(running)
-}
+use jump_lab::seat::AGENT;
+use jump_lab::story::PATIENCE;
 
 /// Given `ssh -A`, then on the stock host root signs with the admin's key, and on the bastion there is no agent to be had.
 pub(crate) fn a08_no_agent_is_forwarded(lab: &Lab) -> Result<()> {
@@ -31,7 +12,7 @@ pub(crate) fn a08_no_agent_is_forwarded(lab: &Lab) -> Result<()> {
     let seat = &jana.seat;
     let stock = lab.stock()?;
     stock.account(seat)?;
-    let _agent = agent(seat)?;
+    let _agent = seat.agent()?;
     let mut there = seat
         .command("ssh")
         .args(["-A", "stock", "echo $SSH_AUTH_SOCK; cat"])
@@ -61,7 +42,7 @@ pub(crate) fn a08_no_agent_is_forwarded(lab: &Lab) -> Result<()> {
 pub(crate) fn a08_no_agent_is_forwarded_even_with_a_changed_setting(lab: &Lab) -> Result<()> {
     let jobst = lab.admin("jobst").may_reach_databases().arrive()?;
     let seat = &jobst.seat;
-    let _agent = agent(seat)?;
+    let _agent = seat.agent()?;
     let by_hand = "Match User jobst\n    AllowAgentForwarding yes\n    DisableForwarding no\n";
     lab.with_sshd_config("00-by-hand.conf", by_hand, || {
         // What the key's own options forbid is allowed nowhere (authorized_keys `restrict`).

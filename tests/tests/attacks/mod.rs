@@ -154,12 +154,15 @@ const ROWS: &[Row] = rows! {
         also by [];
 
     8: "agent forwarding taken over by somebody else on the bastion",
-        stopped by "`AllowAgentForwarding no`",
+        stopped by "`AllowAgentForwarding no`, `restrict` of every key, and the session filter; where a rule has an agent come along, the guard keeps it for that session's hops by that rule",
         tried by [
             beside a08::a08_no_agent_is_forwarded,
             alone a08::a08_no_agent_is_forwarded_even_with_a_changed_setting,
         ],
-        also by [];
+        also by [
+            "jump-guard": a08_an_agent_that_comes_along_is_reached_by_ssh_of_hops_only a08_no_socket_listens_but_that_of_an_agent_that_may_come,
+            "jumpd": only_ssh_of_a_hop_that_logs_in_so_gets_to_the_agent an_agent_comes_along_by_a_rule_only_and_the_journal_says_so_first,
+        ];
 
     9: "X11 forwarding",
         stopped by "`X11Forwarding no`",

@@ -1,8 +1,12 @@
 //! `ssh TARGET` in the restricted shell.
 
 use anyhow::{Result, ensure};
+use jump_lab::admin::Admin;
+use jump_lab::bastion::Bastion;
 use jump_lab::hops;
 use jump_lab::lab::Lab;
+use jump_lab::process::Invocation;
+use jump_lab::seat::AGENT;
 use jump_lab::story::{PATIENCE, wait_for};
 use std::thread;
 use std::time::Duration;
@@ -272,5 +276,126 @@ pub(crate) fn a_new_ca_key_is_trusted_before_it_signs(lab: &Lab) -> Result<()> {
             .run()?;
         ensure!(found.text().is_empty(), "{found}");
         bastion.edit_policy(|policy| policy.remove("torsten"))
+    })
+}
+
+/// Has sshd follow the policy, and waits until it is back: whether it may let agents come along.
+fn sshd_lets_agents_come(bastion: &Bastion) -> Result<bool> {
+    bastion.jumpctl("apply")?.success()?;
+    // It begins anew without waiting for anything.
+    thread::sleep(TYPED);
+    wait_for("sshd", || {
+        let up = bastion.shell("timeout 1 bash -c '</dev/tcp/127.0.0.1/22'");
+        Ok(up.run()?.code() == 0)
+    })?;
+    let drop_in = bastion.read("/etc/ssh/sshd_config.d/10-jump.conf")?;
+    Ok(drop_in.contains("AllowAgentForwarding yes"))
+}
+
+/// `ssh -A` of an admin who has an agent.
+fn with_agent(admin: &Admin<'_>, args: &[&str]) -> Result<Invocation> {
+    let code = admin.authenticator()?.any_code()?;
+    let answering = admin.seat.answering(&[code])?;
+    Ok(answering
+        .ssh(["-A"])
+        .args(args.iter().copied())
+        .env("SSH_AUTH_SOCK", &admin.seat.home_path(AGENT)))
+}
+
+/// What processes of this uid listen on, and sockets where sshd or the guard would put an agent's.
+fn listening(bastion: &Bastion, uid: u32) -> Result<(String, String)> {
+    let sockets =
+        format!("for p in $(pgrep -u {uid}); do ss -lntxpH | grep \"pid=$p,\"; done; true");
+    let names = "find /run/jump-guard /tmp -name 'agent*'";
+    Ok((
+        bastion.shell(&sockets).run()?.text(),
+        bastion.shell(names).run()?.success()?.text(),
+    ))
+}
+
+/// Given a rule with `agent = "forwarded"`, then `ssh -A` and the admin's own key open the target, nothing on the bastion leads to
+/// the agent, a login without it is told what to do, and nobody else brings one.
+pub(crate) fn a_hop_logs_in_with_the_admins_own_agent_where_the_rule_says_so(
+    lab: &Lab,
+) -> Result<()> {
+    lab.on_fragile_bastion(|bastion| {
+        hops::prepare(lab, bastion)?;
+        let name = bastion.place().name;
+        let botvid = lab
+            .admin("botvid")
+            .at(bastion)
+            .policy(hops::rule("botvid", ""))
+            .arrive()?;
+        ensure!(!sshd_lets_agents_come(bastion)?, "by default none comes");
+        let ansgar = lab
+            .admin("ansgar")
+            .at(bastion)
+            .policy(hops::rule("ansgar", "agent = \"forwarded\""))
+            .arrive()?;
+        ensure!(sshd_lets_agents_come(bastion)?, "the rule has one come");
+        let (_agent, _his) = (ansgar.seat.agent()?, botvid.seat.agent()?);
+
+        let without = ansgar.in_session("ssh db1 hostname")?.run()?.failure()?;
+        ensure!(
+            without.stdout.is_empty() && without.stderr.contains("ssh -A"),
+            "{without}"
+        );
+        ansgar.event_where("forward.denied", |e| e.get("JUMP_REASON") == "no_agent")?;
+
+        let mut shell = with_agent(&ansgar, &["-tt", name])?
+            .env("TERM", "xterm")
+            .open_input()
+            .start()?;
+        shell.wait_for("databases", PATIENCE)?;
+        let brought = ansgar.event("agent.forwarded")?;
+        ensure!(brought.get("JUMP_RULE") == "ansgar-hops", "{brought}");
+        shell.say("ssh db1\r")?;
+        wait_for("the hop", || Ok(shell.said().contains("ops@db1")))?;
+        let started = ansgar.event("hop.started")?;
+        ensure!(started.get("JUMP_AGENT") == "forwarded", "{started}");
+        let (sockets, names) = listening(bastion, ansgar.uid)?;
+        ensure!(sockets.lines().count() == 1, "{sockets}");
+        ensure!(names.is_empty(), "{names}");
+        shell.say("exit 3\r")?;
+        ansgar.event_where("hop.ended", |e| e.get("JUMP_STATUS") == "3")?;
+        shell.say("exit\r")?;
+        shell.wait(PATIENCE)?.success()?;
+        // It was the admin's key, and no certificate.
+        let print = ansgar
+            .seat
+            .command("ssh-keygen")
+            .args(["-lf", ".ssh/id_ed25519.pub"]);
+        let print = print.run()?.success()?.text();
+        let print = print
+            .split_whitespace()
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
+        let log =
+            format!("journalctl --quiet --boot --grep='Accepted publickey for ops .*{print}'");
+        let accepted = lab.db1.shell(&log).run()?.success()?.text();
+        ensure!(accepted.contains(&print), "{accepted}");
+
+        let mut other = with_agent(&botvid, &["-tt", name, "ssh", "db1"])?
+            .open_input()
+            .start()?;
+        other.wait_for("ops@db1", PATIENCE)?;
+        let (sockets, names) = listening(bastion, botvid.uid)?;
+        ensure!(sockets.is_empty() && names.is_empty(), "{sockets}{names}");
+        other.say("exit\r")?;
+        other.wait(PATIENCE)?.success()?;
+        let started = botvid.event("hop.started")?;
+        ensure!(started.get("JUMP_AGENT") == "ca", "{started}");
+        ensure!(
+            botvid.events("agent.forwarded").is_empty(),
+            "he brought one"
+        );
+
+        bastion.edit_policy(|policy| {
+            policy.remove("ansgar");
+            policy.remove("botvid");
+        })?;
+        ensure!(!sshd_lets_agents_come(bastion)?, "with the rule it goes");
+        Ok(())
     })
 }

@@ -117,7 +117,9 @@ pub(crate) fn a_package_touches_nothing_before_setup_and_leaves_nothing_after_pu
     run("apt-get purge --yes jump-server")?;
     let after = run(SUMS)?.text();
     ensure!(after == stock, "before:\n{stock}\nafter:\n{after}");
-    run("test ! -e /var/lib/jump && test ! -e /etc/jump && test ! -e /run/jump")?;
+    run(
+        "test ! -e /var/lib/jump && test ! -e /etc/jump && test ! -e /run/jump && test ! -e /run/jump-guard",
+    )?;
     root_logs_in()
 }
 

@@ -97,6 +97,7 @@ stories! {
     elsewhere hops::an_unknown_host_key_is_refused,
     beside hops::a_hop_ends_with_its_right,
     elsewhere hops::a_new_ca_key_is_trusted_before_it_signs,
+    elsewhere hops::a_hop_logs_in_with_the_admins_own_agent_where_the_rule_says_so,
     beside recordings::a_recorded_hop_is_found_and_verified,
     elsewhere recordings::what_is_changed_in_a_recording_is_told,
     elsewhere recordings::a_sealed_recording_is_read_with_the_auditors_key_only,

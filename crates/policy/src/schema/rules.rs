@@ -5,7 +5,7 @@ use crate::address::{AddressError, parse_address, parse_host, parse_source};
 use crate::decision::Destination;
 use crate::diagnostics::{Problems, quoted};
 use crate::document::{Node, Section, boolean, list, string, strings};
-use crate::model::{Effect, PolicyTest, Rule, Span, Target};
+use crate::model::{Effect, HopAgent, PolicyTest, Rule, Span, Target};
 use crate::names::{label, principal, system_group_name};
 use crate::values::{date, days, duration, hours, instant, ports};
 use crate::window::Window;
@@ -162,6 +162,23 @@ fn via(node: Node<'_>, problems: &mut Problems) -> Option<Via> {
     known
 }
 
+fn agent(node: Node<'_>, problems: &mut Problems) -> Option<HopAgent> {
+    match string(node, problems)? {
+        "ca" => Some(HopAgent::Ca),
+        "forwarded" => Some(HopAgent::Forwarded),
+        other => {
+            unknown_word(
+                other,
+                &node.span(),
+                "an agent",
+                ["ca", "forwarded"],
+                problems,
+            );
+            None
+        }
+    }
+}
+
 fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
     let name = section
         .required("name", &mut reader.problems)
@@ -214,6 +231,8 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
     let mfa = mfa_node.map(|node| mfa::methods(node, "mfa", problems));
     let principals_node = section.optional("principals");
     let principals = principals_node.map(|node| principals(node, problems));
+    let agent_node = section.optional("agent");
+    let agent = agent_node.and_then(|node| agent(node, problems));
     let max_session = section.optional("max_session").map(|node| {
         (
             duration(node, Duration::from_secs(1), problems),
@@ -239,9 +258,8 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
                     "add \"shell\" to `via`, or set `record = false`",
                 );
             }
-            if let (Some(node), Some(_), [Via::Forward]) =
-                (principals_node, via_node, via.as_slice())
-            {
+            let of_hops = [principals_node, agent_node].into_iter().flatten();
+            for node in of_hops.filter(|_| via_node.is_some() && via == [Via::Forward]) {
                 problems.add_help(
                     &node.span(),
                     "a forward logs nobody in at the target: who does is the user's own ssh",
@@ -252,11 +270,13 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
         Some(Effect::Deny) => {
             let mfa_span = mfa_node.map(|node| node.span());
             let principals_span = principals_node.map(|node| node.span());
+            let agent_span = agent_node.map(|node| node.span());
             let unfit = [
                 ("record", record.as_ref().map(|(_, span)| span)),
                 ("max_session", max_session.as_ref().map(|(_, span)| span)),
                 ("mfa", mfa_span.as_ref()),
                 ("principals", principals_span.as_ref()),
+                ("agent", agent_span.as_ref()),
             ];
             for (key, span) in unfit {
                 if let Some(span) = span {
@@ -286,6 +306,7 @@ fn rule(reader: &mut Reader, section: Section<'_>) -> Option<Rule> {
         max_session: max_session.and_then(|(max, _)| max),
         mfa,
         principals,
+        agent: agent.unwrap_or_default(),
         span,
     })
 }

@@ -3,12 +3,12 @@
 //!
 //! A test fails when a row of the table, or a value in it, has no line here.
 
-use super::probe::File::{Namespace, Repaired, Tcp, Tcp6, Terminal, Udp};
+use super::probe::File::{Namespace, Repaired, Tcp, Tcp6, Terminal, Udp, Unix};
 use super::probe::{
     Arg::{self, Bytes, Child, Fd, Int, Iovec, Itself, TcpMessage, UdpMessage},
     File, Probe,
 };
-use crate::seccomp::Action::{Allow, Judge, Quietly, Refuse, RootOnly};
+use crate::seccomp::Action::{Allow, Bind, Judge, Listen, Quietly, Refuse, RootOnly};
 
 /// Bits that the kernel does not look at in an `int`.
 const UPPER: u64 = 0xdead_beef_0000_0000;
@@ -111,9 +111,12 @@ static PROBES: &[Probe] = lines! {
     socketpair "AF_INET" [c(libc::AF_INET), c(libc::SOCK_STREAM), Int(0), Bytes(&[])] => Refuse(libc::EAFNOSUPPORT);
     socketpair "AF_TIPC" [c(libc::AF_TIPC), c(libc::SOCK_STREAM), Int(0), Bytes(&[])] => Refuse(libc::EAFNOSUPPORT);
 
-    bind "any address and port" [Fd(Tcp), Bytes(&[2, 0]), Int(16)] => RootOnly { errno: libc::EACCES, told: true };
+    bind "any address and port" [Fd(Tcp), Bytes(&[2, 0]), Int(16)] => Bind(libc::EACCES);
+    bind "a path" [Fd(Unix), Bytes(b"\x01\0/proc/jump-test\0"), Int(18)] => Bind(libc::EACCES);
+    bind "the path of sshd's agent socket" [Fd(Unix), Bytes(b"\x01\0/tmp/ssh-XXXXabcdef/agent.1\0"), Int(30)] => Bind(libc::EACCES);
 
-    listen "" [Fd(Tcp), Int(1)] => Refuse(libc::EACCES);
+    listen "" [Fd(Tcp), Int(1)] => Listen(libc::EACCES);
+    listen "AF_UNIX" [Fd(Unix), Int(1)] => Listen(libc::EACCES);
 
     setsockopt "IPPROTO_TCP, TCP_FASTOPEN" [Fd(Tcp), c(libc::IPPROTO_TCP), c(libc::TCP_FASTOPEN), Bytes(&[1, 0, 0, 0]), Int(4)] => Refuse(libc::EOPNOTSUPP);
     setsockopt "IPPROTO_TCP, TCP_FASTOPEN_CONNECT" [Fd(Tcp), c(libc::IPPROTO_TCP), c(libc::TCP_FASTOPEN_CONNECT), Bytes(&[1, 0, 0, 0]), Int(4)] => Refuse(libc::EOPNOTSUPP);

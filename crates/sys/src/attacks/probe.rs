@@ -49,6 +49,8 @@ pub enum File {
     Repaired,
     /// A UDP socket.
     Udp,
+    /// A stream socket of this host.
+    Unix,
     /// A namespace of this process.
     Namespace,
     /// The child's pidfd.
@@ -266,6 +268,7 @@ impl Things {
         match file {
             File::Tcp => stream(libc::AF_INET),
             File::Tcp6 => stream(libc::AF_INET6),
+            File::Unix => stream(libc::AF_UNIX),
             File::Udp => super::socket(libc::AF_INET, libc::SOCK_DGRAM, 0),
             File::Repaired => {
                 let fd = stream(libc::AF_INET)?;

@@ -26,6 +26,7 @@ program (`crates/sys/tests/filter.rs`) and for real in a guarded session (`jump-
 | *errno* | it fails with this error, from the kernel and without an event: the C library tries it by itself and does without |
 | *errno*, event | the guard answers with this error and has `forward.denied`, reason `forbidden_call`, written, with the reason below |
 | *errno* but root | sshd's monitor, root in all its uids, may; everybody else gets the error, with an event where it says so |
+| *errno* but agent | the guard makes the call itself for the socket that sshd listens on for a forwarded agent, where jumpd says that the user may take theirs along; every other socket gets the error, with an event |
 | judged | the guard asks jumpd and connects the socket itself, or it fails with EACCES and an event |
 | ended | a call by another architecture's table: whatever its number is, it does not run, the guard kills the process, and it is an event |
 
@@ -68,6 +69,8 @@ fn answer(arch: u32, number: i32, args: [u64; 6]) -> String {
                 let event = if told { ", event" } else { "" };
                 format!("{} but root{event}", errno_name(errno))
             }
+            Call::Bind { errno, .. } => format!("{} but root and agent, event", errno_name(errno)),
+            Call::Listen { errno, .. } => format!("{} but agent, event", errno_name(errno)),
             Call::Connect(_) => "judged".to_owned(),
             Call::Unknown => "stopped by no rule".to_owned(),
         },

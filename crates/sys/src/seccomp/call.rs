@@ -32,6 +32,26 @@ pub enum Call {
         /// Whether that is written down.
         told: bool,
     },
+    /// bind(2): for root, and for the socket of an agent that may come along.
+    Bind {
+        /// The rule.
+        row: &'static Row,
+        /// What it otherwise fails with.
+        errno: c_int,
+        /// To what; as for connect(2).
+        to: Connect,
+    },
+    /// listen(2): for the socket of an agent that may come along.
+    Listen {
+        /// The rule.
+        row: &'static Row,
+        /// What it otherwise fails with.
+        errno: c_int,
+        /// The socket's number in the task's table of open files.
+        fd: c_int,
+        /// How many connections may wait.
+        backlog: c_int,
+    },
     /// connect(2): it is judged.
     Connect(Connect),
     /// One that the filter does not stop. It is refused: the table that stopped it is not this one.
@@ -45,7 +65,7 @@ pub struct Foreign {
     number: u32,
 }
 
-/// The arguments of connect(2). The address can change at any moment.
+/// The arguments of connect(2), or of bind(2). The address can change at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connect {
     /// The socket's number in the task's table of open files.
@@ -54,6 +74,16 @@ pub struct Connect {
     pub address: u64,
     /// How long it is said to be.
     pub length: u64,
+}
+
+impl Connect {
+    fn of(args: &[u64; 6]) -> Self {
+        Self {
+            fd: args[0] as c_int,
+            address: args[1],
+            length: args[2],
+        }
+    }
 }
 
 impl Call {
@@ -70,11 +100,18 @@ impl Call {
         match row.then {
             Action::Refuse(errno) => Self::Forbidden { row, errno },
             Action::RootOnly { errno, told } => Self::RootOnly { row, errno, told },
-            Action::Judge => Self::Connect(Connect {
+            Action::Bind(errno) => Self::Bind {
+                row,
+                errno,
+                to: Connect::of(args),
+            },
+            Action::Listen(errno) => Self::Listen {
+                row,
+                errno,
                 fd: args[0] as c_int,
-                address: args[1],
-                length: args[2],
-            }),
+                backlog: args[1] as c_int,
+            },
+            Action::Judge => Self::Connect(Connect::of(args)),
             Action::Allow | Action::Quietly(_) => Self::Unknown,
         }
     }
@@ -134,9 +171,30 @@ mod tests {
             }
         ));
         assert!(matches!(
-            own(libc::SYS_bind, [0; 6]),
-            Call::RootOnly {
+            own(libc::SYS_bind, [7, 8, 9, 0, 0, 0]),
+            Call::Bind {
                 errno: libc::EACCES,
+                to: Connect {
+                    fd: 7,
+                    address: 8,
+                    length: 9
+                },
+                ..
+            }
+        ));
+        assert!(matches!(
+            own(libc::SYS_listen, [7, 128, 0, 0, 0, 0]),
+            Call::Listen {
+                errno: libc::EACCES,
+                fd: 7,
+                backlog: 128,
+                ..
+            }
+        ));
+        assert!(matches!(
+            own(libc::SYS_sendmsg, [0; 6]),
+            Call::RootOnly {
+                errno: libc::EPERM,
                 told: true,
                 ..
             }

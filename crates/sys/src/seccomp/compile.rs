@@ -58,7 +58,11 @@ const fn ret(action: Action) -> sock_filter {
             RETURN,
             libc::SECCOMP_RET_ERRNO | (errno as u32 & libc::SECCOMP_RET_DATA),
         ),
-        Action::Refuse(_) | Action::RootOnly { .. } | Action::Judge => STOP,
+        Action::Refuse(_)
+        | Action::RootOnly { .. }
+        | Action::Bind(_)
+        | Action::Listen(_)
+        | Action::Judge => STOP,
     }
 }
 

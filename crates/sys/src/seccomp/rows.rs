@@ -7,7 +7,7 @@
 //!
 //! `docs/session-filter.md` is this table for people to read.
 
-use super::table::Action::{Allow, Judge, Quietly, Refuse, RootOnly};
+use super::table::Action::{Allow, Bind, Judge, Listen, Quietly, Refuse, RootOnly};
 use super::table::{Named, Row, Test};
 
 const ALL: u32 = u32::MAX;
@@ -191,8 +191,8 @@ static ROWS: &[Row] = rows! {
     socket => Refuse(libc::EAFNOSUPPORT), "vsock, packet, alg, tipc, rds, kcm, bluetooth and whatever comes next lead out of the session";
     socketpair [is(0, &[AF_UNIX])] => Allow, "both ends stay in the session";
     socketpair => Refuse(libc::EAFNOSUPPORT), "only AF_UNIX pairs stay in the session";
-    bind => RootOnly { errno: libc::EACCES, told: true }, "no service of the user's own; root's sd-bus binds an abstract name";
-    listen => Refuse(libc::EACCES), "no tunnel into the session: -R, agent and X11 forwarding";
+    bind => Bind(libc::EACCES), "no service of the user's own; root's sd-bus binds an abstract name, and where a rule has a user's agent come along the guard binds its socket";
+    listen => Listen(libc::EACCES), "no tunnel into the session: -R, X11 forwarding, and agents but where a rule has them come along";
 
     setsockopt [is(1, &[IPPROTO_TCP]), is(2, &[TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY])] => Refuse(libc::EOPNOTSUPP), "makes connect(2) report success before the first packet is sent";
     setsockopt [is(1, &[IPPROTO_TCP]), is(2, &[TCP_ULP])] => Refuse(libc::EOPNOTSUPP), "replaces the socket's own functions, connect among them";

@@ -24,6 +24,11 @@ pub enum Action {
         /// Whether that is written down.
         told: bool,
     },
+    /// bind(2): it runs for root. For anybody else it fails with this errno and is written down, unless it
+    /// is sshd's for an agent that the user may take along: that socket the guard binds itself, elsewhere.
+    Bind(c_int),
+    /// listen(2): it fails with this errno and is written down, unless the socket is the one that the guard bound.
+    Listen(c_int),
     /// The guard judges it; a guard that is gone means ENOSYS (seccomp_unotify(2)).
     Judge,
 }

@@ -4,7 +4,7 @@ use super::Findings;
 use crate::client::Jumpd;
 use crate::error::Error;
 use crate::setup::host::Host;
-use jump_policy::{Effect, Policy};
+use jump_policy::{Effect, Policy, Rule};
 use jump_proto::{CaKeys, Reply, Request, Via, paths};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -39,7 +39,7 @@ fn judge(keys: &CaKeys, policy: Option<&Policy>, findings: &mut Findings) {
         findings.ok(CHECK, "there is a user CA");
         return;
     }
-    let Some(rules) = rules_of_hops(policy) else {
+    let Some(rules) = rules_of_hops(policy, |rule| !rule.wants_own_agent()) else {
         return;
     };
     findings.warn(
@@ -50,12 +50,14 @@ fn judge(keys: &CaKeys, policy: Option<&Policy>, findings: &mut Findings) {
     );
 }
 
-/// The rules that open hops, in words; nothing where there are none.
-fn rules_of_hops(policy: Option<&Policy>) -> Option<String> {
+/// The rules of a kind that open hops, in words; nothing where there are none.
+fn rules_of_hops(policy: Option<&Policy>, of_kind: impl Fn(&Rule) -> bool) -> Option<String> {
+    let opens_hops =
+        |rule: &Rule| rule.effect == Effect::Allow && rule.ways().any(|via| via == Via::Shell);
     let mut rules = policy
         .into_iter()
         .flat_map(Policy::rules)
-        .filter(|rule| rule.effect == Effect::Allow && rule.ways().any(|via| via == Via::Shell));
+        .filter(|rule| opens_hops(rule) && of_kind(rule));
     let first = &rules.next()?.name;
     Some(match rules.count() {
         0 => format!("rule \"{first}\""),
@@ -65,7 +67,7 @@ fn rules_of_hops(policy: Option<&Policy>) -> Option<String> {
 
 /// What the ssh of a hop, which runs as its user, must reach on this host.
 fn places(path: impl Fn(&str) -> PathBuf, policy: Option<&Policy>, findings: &mut Findings) {
-    let Some(rules) = rules_of_hops(policy) else {
+    let Some(rules) = rules_of_hops(policy, |_| true) else {
         return;
     };
     if !path(paths::AGENT_SOCKET).exists() {
@@ -146,6 +148,8 @@ via = ["shell"]
         assert!(told[0].1.contains("rule \"r\"") && told[0].1.contains("ca init"));
         let forward = RULE.replace("shell", "forward");
         assert_eq!(found(&CaKeys::default(), &forward), []);
+        let own = format!("{RULE}\nagent = \"forwarded\"\n");
+        assert_eq!(found(&CaKeys::default(), &own), []);
         let keys = CaKeys {
             current: Some("ssh-ed25519 A".into()),
             ..CaKeys::default()

@@ -183,7 +183,9 @@ fn wiring(host: &dyn Host, status: Option<&Status>, findings: &mut Findings) {
     let Some(status) = status else { return };
     let wanted = drop_in::Scope::new(&status.scope, status.automation.clone())
         .zip(host.sshd_effective("root").ok())
-        .and_then(|(scope, root)| drop_in::render(&scope, setup::features(&root)).ok());
+        .and_then(|(scope, root)| {
+            drop_in::render(&scope, setup::features(&root, status.agents)).ok()
+        });
     findings.must(
         "sshd",
         wanted.is_some_and(|wanted| wanted.as_bytes() == text),
@@ -231,7 +233,7 @@ fn sshd(host: &dyn Host, policy: Option<&Policy>, findings: &mut Findings) {
         findings.warn(CHECK, hint);
     }
     let Some(policy) = policy else { return };
-    let features = setup::features(&root);
+    let features = setup::features(&root, policy.agents());
     let mut served = 0;
     for user in policy.users().take(setup::USERS_ASKED) {
         match host.sshd_effective(&user.name) {
