@@ -26,7 +26,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -74,6 +74,8 @@ pub(crate) struct Guard {
     pub(crate) cuts: Cuts,
     /// The agent that the user brought along, if one was let in.
     pub(crate) agent: Mutex<Option<OwnAgent>>,
+    /// How often one was asked for.
+    pub(crate) agents_brought: AtomicU32,
     /// Device and inode of jump-shell when the session began: still its own after an upgrade.
     pub(crate) shell: Option<(u64, u64)>,
     /// The same of the OpenSSH client.
@@ -115,6 +117,7 @@ impl Guard {
             connects: Connects::default(),
             cuts: Cuts::default(),
             agent: Mutex::new(None),
+            agents_brought: AtomicU32::new(0),
             sandbox: post.sandbox,
             ends: Deadline::at(post.ends_ms),
             ending: Mutex::new(None),

@@ -24,9 +24,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 /// As many connections as sshd lets wait (`SSH_LISTEN_BACKLOG`).
 const MOST_WAITING: i32 = 128;
+
+/// Agents that a session may bring one after another; sshd asks for one, and again only when it failed. Each is an event.
+const MOST_BROUGHT: u32 = 8;
 
 /// The socket on which sshd waits for those who want the agent.
 #[derive(Debug)]
@@ -111,6 +115,9 @@ fn may_come(guard: &Guard, cookie: u64) -> bool {
     if again || guard.ending().is_some() {
         // A call that a signal interrupted comes again; its event is written.
         return again;
+    }
+    if guard.agents_brought.fetch_add(1, Ordering::Relaxed) >= MOST_BROUGHT {
+        return false;
     }
     let session = guard.session.clone();
     judged(guard, &Request::BringAgent { session }, "bring the agent")

@@ -70,6 +70,8 @@ pub fn sshd(dir: &Path) {
         "second",
         bound(&later, &path).and_then(|()| listens(&later)),
     );
+    let more = (0..20).filter(|_| bound(&new(SockType::Stream), &path).is_ok());
+    say_text("more", &more.count().to_string());
 }
 
 /// What somebody said who connected, and is gone.
@@ -155,7 +157,9 @@ fn comes() {
     // It was bound already: jumpd is not asked again, and sshd is told what it would be told.
     assert_eq!(said["once-more"], "ok");
     let (brought, users) = asked(&lab);
-    assert_eq!((brought, users.len()), (2, 1), "{users:?}");
+    // Each is an event: not without end.
+    assert_eq!(said["more"], "6");
+    assert_eq!((brought, users.len()), (8, 1), "{users:?}");
     let told = lab.jumpd.refusals();
     assert!(
         told.iter()
