@@ -27,27 +27,38 @@ fn printing(bytes: u64) -> String {
 
 /// Bytes per second until its end.
 fn speed(invocation: Invocation, bytes: u64) -> Result<f64> {
+    let told = format!("{invocation:?}");
     let mut child = invocation.piped()?;
-    drop(child.stdin.take());
+    // Open until all is there: nc(1) takes the end of one direction for the end of both.
+    let mut input = child.stdin.take();
     let mut screen = child.stdout.take().context("no output")?;
     let mut buffer = vec![0; 256 * 1024];
     let mut came = 0u64;
     let mut begin = Instant::now();
+    let mut first = String::new();
     loop {
         let count = screen.read(&mut buffer)?;
         if came == 0 {
             // The connection is made and the first byte there.
             begin = Instant::now();
+            first = String::from_utf8_lossy(buffer.get(..count.min(400)).unwrap_or_default())
+                .into_owned();
         }
         if count == 0 {
             break;
         }
         came += count as u64;
+        if came >= bytes {
+            drop(input.take());
+        }
     }
     let took = begin.elapsed().as_secs_f64();
     let status = child.wait()?;
-    ensure!(status.success(), "{status}");
-    ensure!(came >= bytes, "{came} bytes of {bytes} came");
+    ensure!(
+        status.success(),
+        "{status} after {came} bytes, first {first:?}: {told}"
+    );
+    ensure!(came >= bytes, "{came} bytes of {bytes} came: {told}");
     #[expect(clippy::cast_precision_loss, reason = "a speed for people")]
     Ok(came as f64 / took)
 }
@@ -74,7 +85,7 @@ pub(crate) fn recorded(ways: &Ways<'_>, bytes: u64, report: &mut Report) -> Resu
     let before = peak(ways, "jumpd")?;
     let (mut hop, mut script) = (0.0, 0.0);
     for _ in 0..TURNS {
-        let line = format!("ssh db1 \"{there}\"");
+        let line = format!("ssh db1 {there}");
         hop += 1.0 / speed(ways.in_shell(&ways.recorded, &line)?, part)?;
         let line = format!(
             "script --quiet --flush --command 'ssh ops@db1 \"{}\"' /root/typescript",
