@@ -97,6 +97,12 @@ pub(crate) fn a_save_that_nobody_noticed_comes_into_force(lab: &Lab) -> Result<(
                 .run()?
                 .text();
             bastion.shell(HEARING).run()?.success()?;
+            bastion.write(POLICY, good)?;
+            // The host is the next story's.
+            let good = policy::hash(good);
+            wait_for("the policy of before", || {
+                Ok(bastion.jumpctl("status --json")?.text().contains(&good))
+            })?;
             seen?;
             ensure!(lines.is_empty(), "it is written down each time:\n{lines}");
             Ok(())
